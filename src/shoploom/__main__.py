@@ -1,0 +1,5 @@
+"""``python -m shoploom`` is the command ``shoploom``."""
+
+from shoploom.cli import main
+
+main()

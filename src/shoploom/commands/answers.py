@@ -1,0 +1,112 @@
+"""``recommend`` and ``predict``: answers of the champion for one customer, or for all in one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from shoploom.commands.output import HERE, JsonOption, Output, WorkspaceOption, cell, option_text
+from shoploom.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+SHOWN = 10
+
+
+def recommend(
+    customer: Annotated[str, typer.Argument(help="The customer's id as the shop spells it.")],
+    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many products.")] = 10,
+    repeats: Annotated[
+        Literal["auto", "allow", "exclude"], typer.Option(help="exclude: nothing that the customer bought before.")
+    ] = "auto",
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Products for a customer's next visit, each with a reason."""
+    from shoploom.apps.recommend import recommend as answer
+    from shoploom.shop import Shop
+
+    out = Output(as_json, "recommend")
+    shop = Shop.open(workspace)
+    found = answer(shop.engine, customer, k=k, repeats=repeats)
+    out.read(shop.registry.folder(found["model_version"]))
+    if found["cold_start"]:
+        out.say(f"nothing is known about customer {customer!r}; these sell best")
+    rows = []
+    for rank, item in enumerate(found["items"], start=1):
+        reason = next((one["text"] for one in item.get("reasons", [])), "")
+        rows.append((str(rank), item["product_id"], str(item.get("title") or ""), f"{item['score']:.3g}", reason))
+    out.table(("", "product", "title", "score", "because"), rows, right=(0, 3))
+    out.next(f"shoploom predict next_basket --out baskets.parquet{option_text(workspace)}")
+    out.done(**found)
+
+
+def predict(
+    task: Annotated[str, typer.Argument(help="For example churn or demand; a wrong name lists all.")],
+    out_path: Annotated[Path | None, typer.Option("--out", "-o", help="A .parquet, .csv or .jsonl file.")] = None,
+    customers: Annotated[Path | None, typer.Option(help="Only the customers in this file, an id per line.")] = None,
+    products: Annotated[Path | None, typer.Option(help="Only the products in this file, an id per line.")] = None,
+    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Length of ranked lists.")] = 20,
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """One task's answers for all customers or products."""
+    from shoploom.errors import unknown_name
+    from shoploom.shop import Shop
+    from shoploom.tasks import TASKS
+
+    if task not in TASKS:
+        raise UsageError(unknown_name("task", task, TASKS))
+    if out_path is not None and out_path.suffix not in (".parquet", ".csv", ".jsonl"):
+        raise UsageError(f"--out {out_path} ends with {out_path.suffix!r}; give it .parquet, .csv or .jsonl")
+    unit = TASKS.load(task).unit
+    listed, other = (customers, products) if unit == "customer" else (products, customers)
+    if other is not None:
+        raise UsageError(f"{task} is about {unit}s; name them with --{unit}s FILE")
+    out = Output(as_json, "predict")
+    shop = Shop.open(workspace)
+    ids = None if listed is None else read_ids(listed)
+    frame = shop.predict(task, ids, k=k)
+    out.read(shop.registry.folder(shop.engine.current.version))
+    if out_path is not None:
+        write_table(frame, out_path)
+        out.wrote(f"{out_path}: {frame.height:,} rows")
+    out.table(frame.columns, [[cell(value) for value in row] for row in frame.head(SHOWN).rows()])
+    if frame.height > SHOWN:
+        out.say(f"... {frame.height:,} rows in all")
+    out.next(f"shoploom {'serve' if out_path else f'predict {task} --out {task}.parquet'}{option_text(workspace)}")
+    shown = {} if out_path else {"answers": frame.to_dicts()}
+    out.done(task=task, version=shop.engine.current.version, rows=frame.height, columns=frame.columns, **shown)
+
+
+def read_ids(path: Path) -> list[str]:
+    """Ids from a text file, one per line, exactly as they stand there."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"the list of ids {path} cannot be read ({error}); give a text file with an id per line"
+        ) from error
+    ids = [line for line in lines if line.strip()]
+    if not ids:
+        raise DataError(f"the list of ids {path} is empty; give a text file with an id per line")
+    return ids
+
+
+def write_table(frame: pl.DataFrame, path: Path) -> None:
+    """Write the whole file or nothing: a killed command leaves no half."""
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        if path.suffix == ".parquet":
+            frame.write_parquet(fresh)
+        elif path.suffix == ".csv":
+            frame.write_csv(fresh)
+        else:
+            frame.write_ndjson(fresh)
+        fresh.replace(path)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise DataError(f"{path} cannot be written ({error}); check that the folder exists and has room") from error

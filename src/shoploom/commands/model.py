@@ -1,0 +1,166 @@
+"""``train``, ``evaluate``, ``promote`` and ``rollback``: making versions and choosing the one that serves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from shoploom.commands.output import HERE, JsonOption, Output, WorkspaceOption, counts, option_text
+
+if TYPE_CHECKING:
+    from shoploom.shop import Shop
+
+Report = Mapping[str, Any]
+
+
+def train(
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Settings for this run: train.size=tiny, or size=tiny seed=1 in short.", metavar="KEY=VALUE"
+        ),
+    ] = None,
+    workspace: WorkspaceOption = HERE,
+    promote: Annotated[bool, typer.Option("--promote", help="Let the new version serve at once.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Do not continue a training that was killed.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train one model for all tasks, and its rivals; publish both.
+
+    The model is evaluated beside the rivals first, then refitted with all data. The first version serves at once.
+    """
+    from shoploom.shop import Shop
+
+    out = Output(as_json, "train")
+    shop = Shop.open(workspace)
+    out.read(f"{workspace}: {counts(shop.workspace.counts())}")
+    shop.check().require()
+    result = run_training(out, shop, overrides or [], promote=promote, resume=not fresh)
+    serving = shop.registry.champion()
+    out.next(f"shoploom serve{option_text(workspace)}" if serving == result.version else
+             f"shoploom promote {result.version}{option_text(workspace)}")  # fmt: skip
+    out.done(version=result.version, seconds=result.seconds, champion=serving, tasks=summary(result.report))
+
+
+def run_training(out: Output, shop: Shop, overrides: list[str], *, promote: bool, resume: bool) -> Any:
+    """Train with a progress bar, print the table and say what was written."""
+    from shoploom.commands.progress import TrainingBar
+    from shoploom.config import Config
+    from shoploom.data.workspace import CONFIG_FILE
+    from shoploom.pipeline import train as train_workspace
+
+    given = [one if "." in one.partition("=")[0] else f"train.{one}" for one in overrides]
+    config = Config.read(shop.workspace.path / CONFIG_FILE, given)
+    with TrainingBar(out.console) as bar:
+        result = train_workspace(shop.workspace, config, progress=bar, resume=resume)
+    if promote:
+        shop.promote(result.version)
+    print_report(out, result.report)
+    folder = shop.registry.folder(result.version)
+    out.wrote(f"{folder} in {result.seconds:.0f} s")
+    out.wrote(folder / "report.html")
+    return result
+
+
+def evaluate(
+    version: Annotated[str | None, typer.Argument(help="A version; the newest if none is named.")] = None,
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Show every task's shared model beside its best rival."""
+    from shoploom.shop import Shop
+
+    out = Output(as_json, "evaluate")
+    shop = Shop.open(workspace)
+    name = version or shop.newest()
+    report = shop.evaluate(name)
+    folder = shop.registry.folder(name)
+    out.read(folder / "report.json")
+    print_report(out, report)
+    out.say(f"page: {folder / 'report.html'}")
+    champion = shop.registry.champion()
+    out.next(f"shoploom {'serve' if champion == name else f'promote {name}'}{option_text(workspace)}")
+    out.done(version=name, champion=champion, page=str(folder / "report.html"), tasks=summary(report))
+
+
+def promote(
+    version: Annotated[str | None, typer.Argument(help="A version; the newest if none is named.")] = None,
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a version serve, after checking its files."""
+    from shoploom.shop import Shop
+
+    out = Output(as_json, "promote")
+    shop = Shop.open(workspace)
+    before = shop.registry.champion()
+    name = shop.promote(version)
+    out.read(shop.registry.folder(name))
+    out.wrote(shop.registry.models_dir / "champion.json")
+    out.say(f"{name} serves" + (f"; {before} served before" if before not in (None, name) else ""))
+    out.next(f"shoploom serve{option_text(workspace)}")
+    out.done(champion=name, before=before)
+
+
+def rollback(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
+    """Let the version serve again that served before."""
+    from shoploom.shop import Shop
+
+    out = Output(as_json, "rollback")
+    shop = Shop.open(workspace)
+    before = shop.registry.champion()
+    name = shop.rollback()
+    out.wrote(shop.registry.models_dir / "champion.json")
+    out.say(f"{name} serves; {before} served before")
+    out.next(f"shoploom serve{option_text(workspace)}")
+    out.done(champion=name, before=before)
+
+
+def print_report(out: Output, report: Report) -> None:
+    """The table of tasks and rivals, tasks that are off, and warnings."""
+    from shoploom.evaluation.numbers import number, signed
+
+    rows = []
+    for name, task in summary(report).items():
+        if task["missing"]:
+            continue
+        low, high = task["difference_low"], task["difference_high"]
+        interval = "–" if low is None else f"{signed(task['difference'])} [{signed(low)}, {signed(high)}]"
+        arrow = "↓" if task["lower_is_better"] else "↑"
+        measured = (number(task["shared"]), task["rival"] or "–", number(task["rival_value"]), interval)
+        rows.append((name, f"{task['metric']} {arrow}", task["served_by"], *measured, task["verdict"]))
+    header = ("task", "metric", "served by", "shared", "best rival", "its value", "shared minus rival (95 %)", "")
+    out.table(header, rows, right=(3, 5, 6))
+    for name, task in report["tasks"].items():
+        if task.get("missing"):
+            out.say(f"{name} is off: {task['missing']}")
+    for warning in report.get("warnings", []):
+        out.say(f"warning: {warning}")
+    if report["shop"].get("caveat"):
+        out.say(report["shop"]["caveat"])
+
+
+def summary(report: Report) -> dict[str, dict[str, Any]]:
+    """The table as data: per task what serves, the shared model's and the best rival's value, their difference."""
+    from shoploom.evaluation.verdicts import best_rival, main_value, verdict
+
+    found = {}
+    for name, task in report["tasks"].items():
+        rival = best_rival(task)
+        difference = task.get("differences", {}).get(rival) or {}
+        found[name] = {
+            "metric": task.get("metric"),
+            "lower_is_better": task.get("lower_is_better"),
+            "served_by": task.get("served_by"),
+            "shared": main_value(task, "shared"),
+            "rival": rival,
+            "rival_value": main_value(task, rival),
+            "difference": difference.get("value"),
+            "difference_low": difference.get("low"),
+            "difference_high": difference.get("high"),
+            "verdict": verdict(task, rival),
+            "missing": task.get("missing"),
+        }
+    return found

@@ -1,0 +1,262 @@
+"""Configuration: one small frozen dataclass per stage, read from ``shoploom.toml``; nothing else reads TOML.
+
+The order is: defaults < file < ``section.key=value`` on the command line. An unknown key is an error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from shoploom.errors import ConfigError, unknown_name
+
+SIZES = ("tiny", "small", "base")
+
+
+@dataclass(frozen=True)
+class ShopConfig:
+    """What the shop is.
+
+    Args:
+        name: Shown in reports and on the dashboard.
+        currency: ISO 4217 code of all amounts.
+        timezone: IANA name; stored times are UTC, days and weeks are counted on this clock.
+    """
+
+    name: str = "shop"
+    currency: str = "USD"
+    timezone: str = "UTC"
+
+    def __post_init__(self) -> None:
+        try:
+            ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ConfigError(f"shop.timezone {self.timezone!r} is unknown; use an IANA name, Europe/London") from error
+
+
+@dataclass(frozen=True)
+class CleaningConfig:
+    """Which event rows count. Rows are flagged, never dropped.
+
+    A *purchase* counts for customers (baskets, churn, spend); *goods* count for products (demand, new products).
+
+    Args:
+        goods_quantity: Smallest and largest plausible quantity of a goods row; ``()`` means: found from the data.
+        exclude_categories: Category names (any level) that are no merchandise: fuel, vouchers, fees.
+        detect_services: Also find service codes (postage, fees) by ids unlike all others.
+        product_pattern: Regular expression that product ids of merchandise match; empty: any.
+        positive_price: Whether goods need a price above 0.
+        purchases_are_goods: Whether only goods rows count as purchases; otherwise every purchase row does.
+        price_quantity: Largest quantity of a row from which a shelf price is read; 0: no limit.
+        price_range: Prices outside are left out of the price task.
+        anonymous_ids: Customer ids that mean "unknown".
+    """
+
+    goods_quantity: tuple[float, ...] = ()
+    exclude_categories: tuple[str, ...] = ()
+    detect_services: bool = True
+    product_pattern: str = ""
+    positive_price: bool = True
+    purchases_are_goods: bool = True
+    price_quantity: float = 20.0
+    price_range: tuple[float, ...] = (0.05, 100000.0)
+    anonymous_ids: tuple[str, ...] = ("", "0", "nan", "null", "none")
+
+
+@dataclass(frozen=True)
+class ClockConfig:
+    """The horizon that all tasks predict.
+
+    Args:
+        horizon_days: Length of the horizon.
+        block_days: Length of a demand block; blocks are counted from the moment of prediction.
+        active_days: Customers with a purchase in so many days are asked for churn and spend.
+        demand_products: How many best sellers the demand task is judged on.
+        demand_days: Days in which best sellers are counted.
+    """
+
+    horizon_days: int = 56
+    block_days: int = 7
+    active_days: int = 90
+    demand_products: int = 1000
+    demand_days: int = 182
+
+    def __post_init__(self) -> None:
+        if self.horizon_days < self.block_days or self.horizon_days % self.block_days:
+            raise ConfigError(
+                f"clock.horizon_days is {self.horizon_days}; it must be a multiple of clock.block_days "
+                f"({self.block_days}), such as {max(1, self.horizon_days // self.block_days) * self.block_days}"
+            )
+
+    @property
+    def num_blocks(self) -> int:
+        """Number of demand blocks in the horizon."""
+        return self.horizon_days // self.block_days
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How the shared model is trained.
+
+    Args:
+        size: ``tiny``, ``small`` or ``base``: sets widths and depths.
+        tasks: Names of the tasks to train; empty: all that the data can feed.
+        seed: Seed of everything random.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        epochs: Upper bound of passes; early stopping usually ends sooner. 0: by size.
+        patience: Validations without a better score before training stops.
+        batch_size: Examples per task and step. 0: by size.
+        learning_rate: Peak of AdamW's schedule.
+        weight_decay: Of AdamW.
+        dropout: In all blocks.
+        refit: Whether the champion is trained on, with the validation period, after evaluation.
+    """
+
+    size: str = "small"
+    tasks: tuple[str, ...] = ()
+    seed: int = 0
+    device: str = "auto"
+    epochs: int = 0
+    patience: int = 2
+    batch_size: int = 0
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    dropout: float = 0.1
+    refit: bool = True
+
+    def __post_init__(self) -> None:
+        if self.size not in SIZES:
+            raise ConfigError(unknown_name("train.size", self.size, SIZES))
+
+
+@dataclass(frozen=True)
+class ServeConfig:
+    """The service.
+
+    Args:
+        host: Address to bind; anything but loopback needs an API key.
+        port: TCP port.
+        requests_per_minute: Rate limit per client; 0: none.
+        max_body_bytes: Larger requests are refused with 413.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    requests_per_minute: int = 0
+    max_body_bytes: int = 8_000_000
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything in ``shoploom.toml``.
+
+    Args:
+        mapping: Per imported table, our column name -> the shop's.
+    """
+
+    shop: ShopConfig = field(default_factory=ShopConfig)
+    cleaning: CleaningConfig = field(default_factory=CleaningConfig)
+    clock: ClockConfig = field(default_factory=ClockConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    serve: ServeConfig = field(default_factory=ServeConfig)
+    mapping: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path, overrides: Sequence[str] = ()) -> Config:
+        """Defaults, then the file if it exists, then ``section.key=value`` overrides.
+
+        Raises:
+            ConfigError: If the file is no TOML, a key is unknown, or a value has the wrong type.
+        """
+        raw: dict[str, Any] = {}
+        if path.exists():
+            try:
+                raw = tomllib.loads(path.read_text(encoding="utf-8"))
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+                raise ConfigError(f"{path} is not valid TOML: {error}") from error
+        for override in overrides:
+            _override(raw, override)
+        return cls.from_dict(raw)
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Config:
+        """The typed configuration of a nested dict, as TOML or JSON gives it."""
+        sections: dict[str, Any] = {}
+        kinds = typing.get_type_hints(cls)
+        for name, values in raw.items():
+            if name not in kinds:
+                raise ConfigError(unknown_name("section of shoploom.toml", name, kinds))
+            if not isinstance(values, Mapping):
+                raise ConfigError(f"{name} = {values!r} stands outside a section; write [{name}] and keys below it")
+            sections[name] = values if name == "mapping" else _section(name, kinds[name], values)
+        return cls(**sections)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A nested dict that ``from_dict`` reads back."""
+        return dataclasses.asdict(self)
+
+    def to_toml(self) -> str:
+        """The file as text: every section, values that differ from the defaults, others as comments."""
+        lines = ["# Configuration of this shop; a commented line shows a default.", ""]
+        default = Config()
+        for section in ("shop", "cleaning", "clock", "train", "serve"):
+            lines.append(f"[{section}]")
+            for name, value in dataclasses.asdict(getattr(self, section)).items():
+                mark = "" if value != getattr(getattr(default, section), name) or section == "shop" else "# "
+                lines.append(f"{mark}{name} = {_toml(value)}")
+            lines.append("")
+        for table, columns in self.mapping.items():
+            lines.append(f"[mapping.{table}]")
+            lines.extend(f"{name} = {_toml(column)}" for name, column in columns.items())
+            lines.append("")
+        return "\n".join(lines)
+
+
+def _override(raw: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    section, dot, name = key.strip().partition(".")
+    if not equals or not dot:
+        raise ConfigError(f"{override!r} is no override; write section.key=value, for example train.seed=1")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    raw.setdefault(section, {})[name] = value
+
+
+def _section(section: str, kind: type[Any], values: Mapping[str, Any]) -> Any:
+    hints = typing.get_type_hints(kind)
+    for name in values:
+        if name not in hints:
+            raise ConfigError(unknown_name(f"key of [{section}]", name, hints))
+    return kind(**{name: _typed(f"{section}.{name}", hints[name], value) for name, value in values.items()})
+
+
+def _typed(name: str, kind: Any, value: Any) -> Any:
+    if typing.get_origin(kind) is tuple:
+        inner = typing.get_args(kind)[0]
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{name} is {value!r}; wanted a list")
+        return tuple(_typed(name, inner, one) for one in value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ConfigError(f"{name} is {value!r}, a {type(value).__name__}; wanted {kind.__name__}")
+    return value
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+        return f'"{escaped}"'
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(one) for one in value) + "]"
+    return repr(value)

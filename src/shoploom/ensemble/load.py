@@ -1,0 +1,42 @@
+"""Where a published version keeps its members, and how they come back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from shoploom.ensemble.fusion import Blend
+from shoploom.ensemble.members import MEMBERS
+from shoploom.ensemble.members.base import Member
+from shoploom.errors import NotFoundError
+
+SHARED_FOLDER, MEMBERS_FOLDER = "shared", "members"
+
+
+def member_folder(folder: Path, task: str, name: str) -> Path:
+    """Where a version keeps one fitted member."""
+    return folder / MEMBERS_FOLDER / task / name
+
+
+def load_member(folder: Path, task: str, name: str) -> Member:
+    """A fitted member of a version.
+
+    Raises:
+        NotFoundError: If the version does not have it.
+    """
+    home = member_folder(folder, task, name)
+    if not home.is_dir():
+        kept = sorted(one.name for one in home.parent.glob("*")) if home.parent.is_dir() else []
+        raise NotFoundError(f"{folder.name} keeps no member {name!r} for task {task!r}; it keeps {', '.join(kept)}")
+    member: Member = (Blend if name == Blend.name else MEMBERS.load(name)).load(home)
+    return member
+
+
+def load_members(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Member]:
+    """The serving member of every task of a version."""
+    return {
+        task: load_member(folder, task, entry["served_by"])
+        for task, entry in manifest["tasks"].items()
+        if entry.get("served_by")
+    }

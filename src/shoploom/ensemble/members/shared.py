@@ -1,0 +1,281 @@
+"""The shared model as members: one per task, all on one set of weights."""
+
+# Shapes: B cases, U distinct items, I items, D width, k list length
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+from weakref import WeakValueDictionary
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from shoploom.config import TrainConfig
+from shoploom.data.arrays import F32, F64, ShopArrays
+from shoploom.ensemble.members.storage import load_state, save_state
+from shoploom.errors import NotReadyError, ShoploomError, WorkspaceError
+from shoploom.features.panel import PanelSource, cut_rows
+from shoploom.features.pipeline import FeaturePipeline, ShopView
+from shoploom.model.build import ModelSpec, build_model
+from shoploom.model.encoders.item import ItemBatch
+from shoploom.model.heads.demand import demand_batch
+from shoploom.model.inputs import candidate_batch, visit_batch
+from shoploom.model.multitask import MultiTaskModel
+from shoploom.tasks import TASKS
+from shoploom.tasks.base import Cases, Classes, Numbers, Prediction, Ranked, Task
+from shoploom.tasks.category import category_labels
+from shoploom.training.checkpoint import load_model, save_model
+from shoploom.training.loop import History
+from shoploom.training.shared import SharedModel, train_shared
+from shoploom.training.steps import DISCOVER, REPEAT
+
+CHUNK = 128
+CPU = torch.device("cpu")
+ITEM_CHUNK = 4096
+
+
+class SharedAnswers:
+    """Answers of a trained model; features and item vectors of a shop are made once and kept.
+
+    Args:
+        shared: The trained model.
+        values: Value names of class tasks, by task and attribute.
+    """
+
+    def __init__(self, shared: SharedModel, values: Mapping[str, Mapping[str, tuple[str, ...]]]) -> None:
+        self.shared = shared
+        self.model: MultiTaskModel = shared.model.eval()
+        self.values = {task: dict(names) for task, names in values.items()}
+        self._view: ShopView | None = None
+        self._vectors: Tensor | None = None
+        self._grown: tuple[ShopView, Tensor] | None = None
+        self._lock = threading.Lock()
+
+    @classmethod
+    def of(cls, shared: SharedModel, shop: ShopArrays) -> SharedAnswers:
+        """With the value names that the shop's labels had in training."""
+        values = {"profile": {name: one.values for name, one in shop.attributes.items()}}
+        if "category" in shared.spec.heads:
+            values["category"] = {"category": category_labels(shop).values}
+        return cls(shared, {task: names for task, names in values.items() if task in shared.spec.heads})
+
+    # ------------------------------------------------------------------------------------------------ state
+
+    @torch.no_grad()
+    def prepared(self, shop: ShopArrays) -> tuple[ShopView, Tensor]:
+        """Features and vectors (I, D) of the shop's whole catalogue.
+
+        They are made again where other data came in; products that were added only get theirs beside the others.
+        """
+        with self._lock:
+            if self._view is None or self._vectors is None or not self._view.serves(shop):
+                self._view, self._grown = self.shared.pipeline.view(shop), None
+                self._vectors = self._encoded(self._view, np.arange(len(shop.items)))
+            if len(shop.items) == self._view.num_items:
+                return self._view, self._vectors
+            if self._grown is None or self._grown[0].shop.catalogue is not shop.catalogue:
+                view = self._view.grown(shop)
+                new = self._encoded(view, np.arange(self._view.num_items, len(shop.items)))
+                self._grown = view, torch.cat([self._vectors, new])
+            return self._grown
+
+    def _encoded(self, view: ShopView, rows: NDArray[np.integer], hide: frozenset[str] = frozenset()) -> Tensor:
+        parts = [
+            self.model.encode_items(ItemBatch.of(view.item_arrays, part, self.shared.spec.num_ids), hide)
+            for part in _chunks(rows, ITEM_CHUNK)
+        ]
+        return torch.cat(parts)
+
+    # ---------------------------------------------------------------------------------------------- answers
+
+    @torch.no_grad()
+    def predict(self, shop: ShopArrays, task: Task, cases: Cases) -> Prediction:
+        """Answer the cases of a task as of ``shop.end``."""
+        if task.name not in self.model.heads:
+            raise ShoploomError(f"the shared model was not trained on task {task.name!r}; train again with it")
+        if task.space == "block":
+            return self._demand(shop, task, cases)
+        if task.shape == "ranking":
+            return self._ranked(shop, task, cases)
+        if task.space == "product":
+            x = self._encoded(self.prepared(shop)[0], cases.units, task.hides)
+            return self._numbers(task, self.model.shared("product", x, task.name), None)
+        states, rates = self._states(shop, cases.units)
+        return self._numbers(task, self.model.shared("customer", states, task.name), rates)
+
+    def _numbers(self, task: Task, x: Tensor, rates: Tensor | None) -> Prediction:
+        head = self.model.heads[task.name]
+        if task.shape == "classes":
+            logits = head(x)
+            shares = {name: torch.softmax(one, dim=1).double().numpy() for name, one in logits.items()}
+            return Classes({name: tuple(one) for name, one in self.values[task.name].items()}, shares)
+        if task.shape == "binary":
+            return Numbers({"probability": torch.sigmoid(head(x)).double().numpy()})
+        out = head(x, rates) if task.shape == "amount" else torch.exp(head(x))
+        mean, low, high = out.double().numpy().T
+        return Numbers({"mean": mean, "p10": np.minimum(low, mean), "p90": np.maximum(high, mean)})
+
+    def _states(self, shop: ShopArrays, units: NDArray[np.integer]) -> tuple[Tensor, Tensor]:
+        view, vectors = self.prepared(shop)
+        states, rates = [], []
+        for part in _chunks(units, CHUNK):
+            visits = view.visits(part)
+            as_of = np.full((len(part), 1), shop.end - view.shop.end)
+            places = torch.from_numpy(visits.line_items.astype(np.int64))
+            state = self.model.encode_customers(visit_batch(visits, as_of, vectors, places))
+            states.append(state.vector[:, 0])
+            rates.append(state.rates[:, 0])
+        if not states:
+            return torch.zeros(0, self.model.items.dim), torch.zeros(0, 1)
+        return torch.cat(states), torch.cat(rates)
+
+    def _ranked(self, shop: ShopArrays, task: Task, cases: Cases) -> Ranked:
+        view, vectors = self.prepared(shop)
+        exclude = cases.repeats == "exclude" or (cases.repeats == "auto" and task.name == "new_for_you")
+        when = np.full(len(cases), shop.end) if cases.when is None else cases.when
+        items = np.full((len(cases), cases.k), -1, dtype=np.int32)
+        scores = np.full((len(cases), cases.k), -np.inf)
+        head, start = self.model.heads[task.name], 0
+        reach = DISCOVER if exclude else REPEAT
+        reach = replace(reach, popular=max(reach.popular, cases.k))
+        for part in _chunks(cases.units, CHUNK):
+            rows = slice(start, start + len(part))
+            start += len(part)
+            state = self._states(shop, part)[0]
+            found = view.candidates(
+                part,
+                np.full(len(part), shop.end),
+                when[rows],
+                exclude_own=exclude,
+                allowed=cases.allowed,
+                reach=reach,
+            )
+            picked = vectors[torch.from_numpy(np.maximum(found.items, 0).astype(np.int64))]
+            viewed = self.model.shared("customer", state, task.name)
+            score = head(viewed, self.model.retrieval(state), picked, candidate_batch(found, CPU))
+            items[rows], scores[rows] = _best(found.items, score.double().numpy(), cases.k)
+        return Ranked(items, scores)
+
+    def _demand(self, shop: ShopArrays, task: Task, cases: Cases) -> Numbers:
+        assert cases.blocks is not None, "demand cases name their blocks"
+        view, vectors = self.prepared(shop)
+        items, place = np.unique(cases.units, return_inverse=True)
+        source = PanelSource(shop, items, view.item_arrays.log_price)
+        viewed = self.model.shared("block", vectors[torch.from_numpy(items.astype(np.int64))], task.name)
+        panel = cut_rows(source.at(source.blocks), np.arange(len(items)))
+        out = self.model.heads[task.name](viewed, demand_batch(panel, CPU)).double().numpy()
+        mean, low, high = out[place, np.minimum(cases.blocks, out.shape[1] - 1)].T
+        return Numbers({"mean": mean, "p10": np.minimum(low, mean), "p90": np.maximum(high, mean)})
+
+
+class Shared:
+    """One task of the shared model.
+
+    Where a version is published, all tasks lead to one set of weights; saved alone, a member brings its own.
+
+    Args:
+        answers: A trained model; None before ``fit``.
+        task: Name of the task.
+        stored: Folder where the weights are already kept.
+    """
+
+    name: ClassVar[str] = "shared"
+
+    def __init__(self, answers: SharedAnswers | None = None, task: str = "", stored: Path | None = None) -> None:
+        self.answers = answers
+        self.task = task
+        self.stored = stored
+
+    def fit(self, shop: ShopArrays, task: Task, *, seed: int = 0) -> None:
+        """Train a model for this task alone (a single-task twin), at the smallest size."""
+        shared = train_shared(shop, {task.name: task}, TrainConfig(size="tiny", seed=seed, device="cpu"))
+        self.answers, self.task, self.stored = SharedAnswers.of(shared, shop), task.name, None
+
+    def predict(self, shop: ShopArrays, cases: Cases) -> Prediction:
+        """Answer the cases as of ``shop.end``."""
+        return self._trained().predict(shop, TASKS.load(self.task)(), cases)
+
+    def item_vectors(self, shop: ShopArrays) -> F32:
+        """(I, D) float32 vectors of the catalogue, for similar products."""
+        vectors: F32 = self._trained().prepared(shop)[1].numpy()
+        return vectors
+
+    def save(self, folder: Path) -> None:
+        """The task's name and where the weights are; the weights, too, unless they are kept elsewhere."""
+        home = self.stored or folder / "weights"
+        if self.stored is None:
+            save_answers(home, self._trained())
+        save_state(folder, {"task": self.task, "weights": os.path.relpath(home, folder)})
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """A member on the weights that it was saved with; members of one version share them in memory."""
+        settings, _ = load_state(folder)
+        home = (folder / settings["weights"]).resolve()
+        return cls(load_answers(home), settings["task"], None)
+
+    def _trained(self) -> SharedAnswers:
+        if self.answers is None:
+            raise NotReadyError("the shared model is not trained yet; call fit or load")
+        return self.answers
+
+
+def save_answers(folder: Path, answers: SharedAnswers) -> None:
+    """Weights as safetensors, everything else as JSON."""
+    save_model(folder, answers.model)
+    state = {
+        "spec": answers.shared.spec.to_dict(),
+        "features": answers.shared.pipeline.to_dict(),
+        "values": answers.values,
+        "history": vars(answers.shared.history),
+    }
+    (folder / "model.json").write_text(json.dumps(state), encoding="utf-8")
+
+
+_LOADED: WeakValueDictionary[Path, SharedAnswers] = WeakValueDictionary()
+_LOADING = threading.Lock()
+
+
+def load_answers(folder: Path) -> SharedAnswers:
+    """What ``save_answers`` wrote; one object per folder for as long as anybody uses it."""
+    with _LOADING:
+        found = _LOADED.get(folder)
+        if found is None:
+            found = _read_answers(folder)
+            _LOADED[folder] = found
+        return found
+
+
+def _read_answers(folder: Path) -> SharedAnswers:
+    path = folder / "model.json"
+    if not path.is_file():
+        raise WorkspaceError(f"{folder} holds no shared model: model.json is missing; train again or roll back")
+    state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    spec, pipeline = ModelSpec.from_dict(state["spec"]), FeaturePipeline.from_dict(state["features"])
+    model = build_model(spec, pipeline)
+    load_model(folder, model)
+    values = {
+        task: {name: tuple(one) for name, one in attributes.items()} for task, attributes in state["values"].items()
+    }
+    return SharedAnswers(SharedModel(model, spec, pipeline, History(**state["history"])), values)
+
+
+def _chunks(units: NDArray[np.integer], size: int) -> list[NDArray[np.integer]]:
+    return [units[at : at + size] for at in range(0, len(units), size)] or [units]
+
+
+def _best(items: NDArray[np.int32], score: F64, k: int) -> tuple[NDArray[np.int32], F64]:
+    order = np.argsort(-score, axis=1, kind="stable")[:, :k]
+    best, found = np.take_along_axis(score, order, 1), np.take_along_axis(items, order, 1)
+    found = np.where(np.isfinite(best), found, -1)
+    width = k - found.shape[1]
+    pad = ((0, 0), (0, max(0, width)))
+    return np.pad(found, pad, constant_values=-1), np.pad(best, pad, constant_values=-np.inf)

@@ -1,0 +1,55 @@
+"""Whether probabilities mean what they say: reliability curve, expected calibration error, PCOC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Mean prediction, observed rate and number of cases of each bin, bins without cases left out."""
+
+    predicted: Values
+    observed: Values
+    count: NDArray[np.int64]
+
+
+def reliability(labels: NDArray[Any], probabilities: Values, *, bins: int = 10) -> Reliability:
+    """The reliability curve over bins with equally many cases; equal predictions share a bin.
+
+    Example:
+        >>> reliability(np.array([0, 1]), np.array([0.2, 0.8]), bins=2).observed.tolist()
+        [0.0, 1.0]
+    """
+    inner = np.linspace(0, 1, bins + 1)[1:-1]
+    edges = np.unique(np.quantile(probabilities, inner)) if len(probabilities) else np.zeros(0)
+    place = np.searchsorted(edges, probabilities, side="left")
+    count = np.bincount(place, minlength=bins)
+    kept = count > 0
+    predicted = np.bincount(place, probabilities, bins)[kept] / count[kept]
+    observed = np.bincount(place, np.asarray(labels, dtype=float), bins)[kept] / count[kept]
+    return Reliability(predicted, observed, count[kept])
+
+
+def expected_calibration_error(labels: NDArray[Any], probabilities: Values, *, bins: int = 10) -> float:
+    """Mean distance between predicted and observed rate over the bins of ``reliability``, weighed by cases.
+
+    References:
+        Naeini et al. 2015, "Obtaining well calibrated probabilities using Bayesian binning", section 4 (ECE); bins
+        here hold equally many cases instead of being equally wide.
+    """
+    curve = reliability(labels, probabilities, bins=bins)
+    total = max(1, int(curve.count.sum()))
+    return float(curve.count @ np.abs(curve.predicted - curve.observed)) / total
+
+
+def pcoc(labels: NDArray[Any], probabilities: Values) -> float:
+    """Predicted over observed sum: 1 is calibrated in the large, above 1 promises too much; NaN without a positive."""
+    observed = float(np.sum(labels))
+    return float(probabilities.sum()) / observed if observed else float("nan")

@@ -1,0 +1,70 @@
+"""The model: two encoders shared by all tasks, a trunk per sample space, a head per task.
+
+Read this file first. The parts come ready made; nothing here is built from a configuration
+(``model.build`` does that), and nothing here trains (``training.loop`` does).
+"""
+
+# Shapes: n items or cases, B customers, Q moments, E queries, M candidates, D width
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from shoploom.model.encoders.customer import CustomerEncoder, CustomerState, VisitBatch
+from shoploom.model.encoders.item import ItemBatch, ItemEncoder
+
+
+class MultiTaskModel(nn.Module):
+    """One shared deep model for all decisions of a shop.
+
+    Args:
+        items: Encodes products, for every task.
+        customers: Encodes customers as of moments.
+        trunks: By sample space (``customer``, ``product``, ``block``).
+        heads: By task name.
+
+    Example:
+        >>> model = MultiTaskModel(items=item_encoder, customers=encoder, trunks=trunks, heads=heads)  # doctest: +SKIP
+        >>> vectors_nD = model.encode_items(batch, hide=frozenset({"price"}))  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        *,
+        items: ItemEncoder,
+        customers: CustomerEncoder,
+        trunks: Mapping[str, nn.Module],
+        heads: Mapping[str, nn.Module],
+    ) -> None:
+        super().__init__()
+        self.items = items
+        self.customers = customers
+        self.trunks = nn.ModuleDict(trunks)
+        self.heads = nn.ModuleDict(heads)
+        self.taste = nn.Linear(items.dim, items.dim, bias=False)
+
+    def encode_items(self, batch: ItemBatch, hide: frozenset[str] = frozenset(), *, keep_ids: bool = False) -> Tensor:
+        """Item vectors (n, D), without the fields that a task must not see; see ``ItemEncoder.forward``."""
+        vectors: Tensor = self.items(batch, hide, keep_ids=keep_ids)
+        return vectors
+
+    def encode_customers(self, batch: VisitBatch) -> CustomerState:
+        """States of B customers at Q moments each."""
+        state: CustomerState = self.customers(batch)
+        return state
+
+    def shared(self, space: str, x: Tensor, task: str) -> Tensor:
+        """A task's view of a representation, through the trunk of its sample space."""
+        viewed: Tensor = self.trunks[space](x, task)
+        return viewed
+
+    def retrieval(self, state: Tensor) -> Tensor:
+        """A customer's query vector (..., D): its product with an item vector says how well they fit."""
+        query: Tensor = self.taste(state)
+        return query
+
+    def count_parameters(self) -> int:
+        """Number of trained values."""
+        return sum(one.numel() for one in self.parameters())

@@ -1,0 +1,364 @@
+"""From a workspace to a published version: train, hold court, refit, report, publish."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+
+from shoploom.config import Config, TrainConfig
+from shoploom.data.arrays import ShopArrays, moment_of
+from shoploom.data.workspace import Workspace
+from shoploom.ensemble.court import BLEND, SHARED, Verdict, judge
+from shoploom.ensemble.fusion import Blend
+from shoploom.ensemble.load import SHARED_FOLDER, member_folder
+from shoploom.ensemble.members import MEMBERS
+from shoploom.ensemble.members.base import Member
+from shoploom.ensemble.members.shared import Shared, SharedAnswers, save_answers
+from shoploom.errors import DataError
+from shoploom.evaluation.report import write_report
+from shoploom.registry import Registry
+from shoploom.tasks.base import Cases, Prediction, Task
+from shoploom.tasks.slices import slices
+from shoploom.training.shared import SharedModel, train_shared, usable_tasks
+
+REFIT_SHARE = 0.35
+CAVEAT = (
+    "The Complete Journey is, by its authors, simulated data on real shopping patterns, made for education: "
+    "figures on it show that the machinery works, not what your shop will earn."
+)
+
+
+class Progress(Protocol):
+    """Is told how far a stage is; ``losses`` are running means per task."""
+
+    def __call__(self, stage: str, done: int, total: int, losses: Mapping[str, float] | None = None) -> None:
+        """``done`` of ``total`` steps of a stage."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A published version.
+
+    Args:
+        version: Its name in the registry.
+        manifest: What the registry keeps of it.
+        report: The evaluation report.
+        seconds: Wall time.
+    """
+
+    version: str
+    manifest: dict[str, Any]
+    report: dict[str, Any]
+    seconds: float
+
+
+@dataclass
+class Build:
+    """What a training made, before it is published.
+
+    Args:
+        tasks: Those that the shop can feed.
+        missing: Why the others are off.
+        verdicts: What the court found.
+        members: By task the serving member, fitted on everything.
+        answers: The shared model, fitted on everything.
+        curves: Losses per epoch of the evaluated training.
+        seconds: Wall time per stage.
+    """
+
+    tasks: dict[str, Task]
+    missing: dict[str, str]
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    members: dict[str, Member] = field(default_factory=dict)
+    answers: SharedAnswers | None = None
+    curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    parameters: int = 0
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the wall time of a block to a stage."""
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - start, 2)
+
+
+def train(
+    workspace: Workspace,
+    config: Config,
+    *,
+    progress: Progress | None = None,
+    resume: bool = True,
+    end: datetime | None = None,
+) -> TrainResult:
+    """Train on a workspace and publish a version; the first version becomes champion.
+
+    The last horizon is held back, everybody is judged on it, and what serves is then fitted on all data. A killed
+    training of the same data and configuration goes on where it was.
+
+    Args:
+        workspace: Where the data are.
+        config: As read from the workspace, with overrides.
+        progress: Told about stages and steps.
+        resume: Whether to go on with a killed training.
+        end: Moment up to which events count; default: all.
+
+    Raises:
+        DataError: If the shop's data can feed no task.
+    """
+    start = time.perf_counter()
+    with workspace.lock("training"):
+        fingerprint = workspace.fingerprint()
+        tables = workspace.load_tables(end)
+        shop = ShopArrays.build(replace(tables, clock=config.clock))
+        folder = workspace.models_dir / "unfinished" / _key(fingerprint, config, shop.end)
+        if not resume:
+            shutil.rmtree(folder, ignore_errors=True)
+        build = build_version(shop, config.train, folder=folder, progress=progress)
+        registry = Registry(workspace.models_dir)
+        report: dict[str, Any] = {}
+
+        def write(target: Path) -> dict[str, Any]:
+            report.update(_report(build, config, shop, workspace, time.perf_counter() - start))
+            return _write(target, build, report, config, fingerprint)
+
+        version = registry.publish(write)
+        if registry.champion() is None:
+            registry.promote(version)
+        shutil.rmtree(folder.parent, ignore_errors=True)
+    return TrainResult(version, registry.manifest(version), report, time.perf_counter() - start)
+
+
+def build_version(
+    shop: ShopArrays, config: TrainConfig, *, folder: Path | None = None, progress: Progress | None = None
+) -> Build:
+    """Train, judge and refit on a shop in memory.
+
+    Args:
+        shop: Everything that is known.
+        config: Size, seed, tasks.
+        folder: For checkpoints.
+        progress: Told about stages and steps.
+    """
+    tell = progress or _silent
+    cut = shop.end - shop.clock.horizon_days
+    past, future = shop.before(cut), shop.between(cut, shop.end)
+    tasks, missing = usable_tasks(past, config.tasks)
+    build = Build(tasks, missing)
+    if not tasks:
+        why = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
+        raise DataError(f"the data before {moment_of(cut):%Y-%m-%d} can feed no task: {why}")
+    cases = {name: task.cases(past, future) for name, task in tasks.items()}
+    for name in [name for name, one in cases.items() if not len(one)]:
+        build.missing[name] = f"nothing to judge it on after {moment_of(cut):%Y-%m-%d}"
+        del tasks[name]
+    seen = past
+    for task in tasks.values():
+        seen = task.hold_out(seen)
+    with build.timed("train shared"):
+        shared = train_shared(
+            seen, tasks, config, folder=_sub(folder, "evaluated"), progress=_steps(tell, "train"), writer=_board(folder)
+        )
+    build.curves = _curves(shared)
+    build.parameters = shared.model.count_parameters()
+    _court(build, seen, cases, SharedAnswers.of(shared, seen), config, tell)
+    _refit(build, shop, shared, config, folder, tell)
+    return build
+
+
+def _court(
+    build: Build,
+    seen: ShopArrays,
+    cases: Mapping[str, Cases],
+    answers: SharedAnswers,
+    config: TrainConfig,
+    tell: Progress,
+) -> None:
+    """Fit the rivals, let everybody answer the same cases, and decide."""
+    total, done = sum(1 + len(task.rivals) for task in build.tasks.values()), 0
+    for name, task in build.tasks.items():
+        answered: dict[str, Prediction] = {}
+        with build.timed("judge shared"):
+            answered[SHARED] = answers.predict(seen, task, cases[name].blind())
+        done += 1
+        for rival in task.rivals:
+            tell("judge the rivals", done, total)
+            with build.timed("fit rivals"):
+                member: Member = MEMBERS.load(rival)()
+                member.fit(seen, task, seed=config.seed)
+                answered[rival] = member.predict(seen, cases[name].blind())
+            done += 1
+        with build.timed("hold court"):
+            masks = slices(seen, cases[name]) if task.unit == "customer" else None
+            build.verdicts[name] = judge(task, cases[name], answered, slices=masks)
+    tell("judge the rivals", total, total)
+
+
+def _refit(
+    build: Build, shop: ShopArrays, shared: SharedModel, config: TrainConfig, folder: Path | None, tell: Progress
+) -> None:
+    """Fit what serves on everything, the held-back horizon included."""
+    if config.refit:
+        with build.timed("refit shared"):
+            shared = train_shared(
+                shop,
+                build.tasks,
+                config,
+                folder=_sub(folder, "refitted"),
+                progress=_steps(tell, "refit"),
+                start=shared,
+                share=REFIT_SHARE,
+            )
+    build.answers = SharedAnswers.of(shared, shop)
+    with build.timed("refit rivals"):
+        for number, (name, verdict) in enumerate(build.verdicts.items()):
+            tell("refit the rivals that serve", number, len(build.verdicts))
+            build.members[name] = serving_member(build, verdict, shop, config.seed)
+
+
+def serving_member(build: Build, verdict: Verdict, shop: ShopArrays, seed: int) -> Member:
+    """What the court chose, fitted on everything."""
+    task = build.tasks[verdict.task]
+    own = Shared(build.answers, task.name)
+    if verdict.served_by == SHARED:
+        return own
+    blended = verdict.served_by == BLEND and verdict.blend is not None
+    name = verdict.blend[1] if blended and verdict.blend else verdict.served_by
+    rival: Member = MEMBERS.load(name)()
+    rival.fit(shop, task, seed=seed)
+    return Blend(own, rival, verdict.blend[2]) if blended and verdict.blend else rival
+
+
+def _write(target: Path, build: Build, report: dict[str, Any], config: Config, fingerprint: str) -> dict[str, Any]:
+    """Fill a version's folder; returns what the manifest says beside the files."""
+    assert build.answers is not None
+    stored = target / SHARED_FOLDER
+    save_answers(stored, build.answers)
+    for name, member in build.members.items():
+        for part in (member.first, member.second) if isinstance(member, Blend) else (member,):
+            if isinstance(part, Shared):
+                part.stored = stored
+        member.save(member_folder(target, name, build.verdicts[name].served_by))
+        if build.verdicts[name].served_by != SHARED:  # one line of JSON: similar products and comparisons read it
+            Shared(build.answers, name, stored).save(member_folder(target, name, SHARED))
+    write_report(report, target)
+    tasks: dict[str, Any] = {name: {"missing": reason} for name, reason in build.missing.items()}
+    for name, verdict in build.verdicts.items():
+        found = verdict.to_dict()
+        tasks[name] = {key: found[key] for key in ("served_by", "reason", "metric", "lower_is_better")}
+        tasks[name]["metrics"] = {
+            member: {metric: [one["value"], one["low"], one["high"]] for metric, one in metrics.items()}
+            for member, metrics in found["members"].items()
+        }
+    return {
+        "created_at": report["created_at"],
+        "data_fingerprint": fingerprint,
+        "config": config.to_dict(),
+        "clock_end": report["data"]["end"],
+        "seed": config.train.seed,
+        "tasks": tasks,
+        "cost": report["cost"],
+    }
+
+
+def _report(build: Build, config: Config, shop: ShopArrays, workspace: Workspace, seconds: float) -> dict[str, Any]:
+    tasks: dict[str, Any] = {name: one.to_dict() for name, one in build.verdicts.items()}
+    tasks |= {name: {"title": name, "missing": reason} for name, reason in build.missing.items()}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    first = float(shop.lines.time.min()) if len(shop.lines) else shop.end
+    caveat = CAVEAT if "complete_journey" in config.mapping.get("source", {}).values() else None
+    return {
+        "shop": {
+            "name": config.shop.name,
+            "currency": config.shop.currency,
+            "timezone": config.shop.timezone,
+            "caveat": caveat,
+        },
+        "data": {
+            "counts": workspace.counts(),
+            "first": moment_of(first).isoformat(),
+            "last": moment_of(float(shop.lines.time.max())).isoformat() if len(shop.lines) else None,
+            "end": moment_of(shop.end).isoformat(),
+            "judged_on": f"{moment_of(shop.end - shop.clock.horizon_days):%Y-%m-%d} to {moment_of(shop.end):%Y-%m-%d}",
+            "quality": _quality(workspace),
+        },
+        "created_at": datetime.now(UTC).replace(microsecond=0).isoformat(),
+        "seed": config.train.seed,
+        "size": config.train.size,
+        "tasks": tasks,
+        "curves": build.curves,
+        "cost": {
+            "seconds": build.seconds | {"total": round(seconds, 2)},
+            "peak_memory_mb": round(peak, 1),
+            "parameters": {"shared": build.parameters},
+        },
+        "warnings": _warnings(build),
+    }
+
+
+def _warnings(build: Build) -> list[str]:
+    found = []
+    for name, verdict in build.verdicts.items():
+        bias = verdict.members[verdict.served_by].get("bias")
+        if bias is not None and abs(bias.value) > 0.10:
+            found.append(f"{name}: {verdict.served_by} is off by {bias.value:+.0%} in sum; read its WAPE with care")
+    return found
+
+
+def _quality(workspace: Workspace) -> dict[str, Any]:
+    path = workspace.reports_dir / "quality.json"
+    if not path.is_file():
+        return {}
+    found: dict[str, Any] = orjson.loads(path.read_bytes())
+    return {name: found[name] for name in ("worst", "counts", "findings") if name in found}
+
+
+def _curves(shared: SharedModel) -> dict[str, dict[str, list[float]]]:
+    history = shared.history
+    names = [*history.train, *(name for name in history.valid if name not in history.train)]
+    return {name: {"train": history.train.get(name, []), "valid": history.valid.get(name, [])} for name in names}
+
+
+def _key(fingerprint: str, config: Config, end: float) -> str:
+    text = orjson.dumps([fingerprint, config.to_dict(), end], option=orjson.OPT_SORT_KEYS)
+    return sha256(text).hexdigest()[:16]
+
+
+def _sub(folder: Path | None, name: str) -> Path | None:
+    return None if folder is None else folder / name
+
+
+def _steps(tell: Progress, stage: str) -> Callable[[int, int, Mapping[str, float]], None]:
+    return lambda step, total, losses: tell(stage, step, total, losses)
+
+
+def _silent(stage: str, done: int, total: int, losses: Mapping[str, float] | None = None) -> None:
+    """Nobody listens."""
+
+
+def _board(folder: Path | None) -> Callable[[str, float, int], None] | None:
+    """A TensorBoard writer beside the models, where tensorboard is installed."""
+    if folder is None:
+        return None
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    writer = SummaryWriter(str(folder.parent.parent / "tensorboard" / folder.name))
+
+    def write(tag: str, value: float, step: int) -> None:
+        writer.add_scalar(tag, value, step)
+        writer.flush()
+
+    return write

@@ -1,0 +1,17 @@
+"""The routes, one file per topic; each parses, calls one function in ``apps`` and answers."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from shoploom.serving.routes import customers, events, health, models, predictions, products, recommend
+
+ROUTERS: tuple[APIRouter, ...] = (
+    recommend.ROUTER,
+    customers.ROUTER,
+    products.ROUTER,
+    predictions.ROUTER,
+    events.ROUTER,
+    models.ROUTER,
+    health.ROUTER,
+)

@@ -1,0 +1,305 @@
+"""The one training loop: joint steps over all sample spaces, validation, early stopping, exact resume."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from shoploom.config import TrainConfig
+from shoploom.errors import ShoploomError
+from shoploom.features.panel import cut_rows
+from shoploom.model.multitask import MultiTaskModel
+from shoploom.training.checkpoint import load_checkpoint, save_checkpoint
+from shoploom.training.examples import (
+    CustomerPlan,
+    Examples,
+    customer_plan,
+    demand_panel,
+    product_rows,
+    steps_per_epoch,
+)
+from shoploom.training.steps import Stepper
+
+BATCH = {"tiny": 32, "small": 32, "base": 32}
+CUTS = 4
+EPOCHS = {"tiny": 2, "small": 6, "base": 8}
+PRODUCT_PASSES, MOST_PRODUCTS, PANEL_ROWS = 16, 512, 512
+CHECKPOINT_SECONDS = 20.0
+VALID_CUSTOMERS = 256
+
+
+class DivergedError(ShoploomError):
+    """A loss became NaN or infinite; the message names the task and the step."""
+
+
+class Progress(Protocol):
+    """Is told how far the training is; ``losses`` are running means per task."""
+
+    def __call__(self, step: int, total: int, losses: Mapping[str, float], /) -> None:
+        """One step is done."""
+        ...
+
+
+@dataclass
+class History:
+    """What happened in training: mean losses per epoch and task, and the best epoch.
+
+    Args:
+        train, valid: Per task one value per epoch.
+        best_epoch: Epoch of the kept weights, -1 before the first validation.
+        best_score: Its mean relative validation loss (lower is better).
+        steps: Steps done.
+        seconds: Wall time of the steps done, over all resumptions.
+    """
+
+    train: dict[str, list[float]] = field(default_factory=dict)
+    valid: dict[str, list[float]] = field(default_factory=dict)
+    best_epoch: int = -1
+    best_score: float = math.inf
+    steps: int = 0
+    seconds: float = 0.0
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` takes a GPU if there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+class Trainer:
+    """Trains a model on examples.
+
+    Args:
+        model: Freshly built or loaded weights.
+        stepper: Computes the losses.
+        config: Learning rate, patience and the like.
+        epochs: Upper bound of passes over the customers.
+        batch_size: Customers per step.
+        folder: Where checkpoints live; None: none are written.
+        weights: Loss weight by task; 1 where missing.
+        learning_rate: Overrides the configuration's.
+    """
+
+    def __init__(
+        self,
+        model: MultiTaskModel,
+        stepper: Stepper,
+        *,
+        config: TrainConfig,
+        epochs: int,
+        batch_size: int,
+        folder: Path | None = None,
+        weights: Mapping[str, float] | None = None,
+        learning_rate: float | None = None,
+    ) -> None:
+        self.model = model
+        self.stepper = stepper
+        self.config = config
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.folder = folder
+        self.weights = dict(weights or {})
+        self.learning_rate = config.learning_rate if learning_rate is None else learning_rate
+        self.history = History()
+        self.optimisers = _optimisers(model, self.learning_rate, config.weight_decay)
+        self._best: dict[str, Tensor] | None = None
+
+    @property
+    def examples(self) -> Examples:
+        """What is learned from."""
+        return self.stepper.examples
+
+    def run(
+        self, progress: Progress | None = None, *, writer: Callable[[str, float, int], None] | None = None
+    ) -> History:
+        """Train until the epochs are over or validation stops improving; the best weights are left in the model.
+
+        Args:
+            progress: Told after each step.
+            writer: Takes (tag, value, step), for TensorBoard.
+
+        Raises:
+            DivergedError: If a loss is not finite.
+        """
+        per_epoch = steps_per_epoch(self.examples, self.batch_size)
+        total = per_epoch * self.epochs
+        sums: dict[str, list[float]] = self._resume()
+        saved = time.monotonic()
+        while self.history.steps < total and not self._exhausted():
+            start = time.monotonic()
+            step = self.history.steps
+            self._set_rate(step, total)
+            for name, value in self._step(step).items():
+                sums.setdefault(name, []).append(value)
+            self.history.steps += 1
+            epoch_done = self.history.steps % per_epoch == 0
+            if epoch_done:
+                self._end_epoch(self.history.steps // per_epoch - 1, sums, writer)
+                sums = {}
+            self.history.seconds += time.monotonic() - start
+            if progress is not None:
+                progress(self.history.steps, total, {name: float(np.mean(one[-20:])) for name, one in sums.items()})
+            if self.folder is not None and (epoch_done or time.monotonic() - saved > CHECKPOINT_SECONDS):
+                self._save(sums)
+                saved = time.monotonic()
+        if self._best is not None:
+            self.model.load_state_dict(self._best)
+        return self.history
+
+    # ------------------------------------------------------------------------------------------------ steps
+
+    def _step(self, step: int) -> dict[str, float]:
+        self.model.train()
+        torch.manual_seed(self.config.seed * 1_000_003 + step)
+        losses = self.losses(step)
+        for name, loss in losses.items():
+            if not bool(torch.isfinite(loss)):
+                raise DivergedError(
+                    f"the loss of task {name!r} became {float(loss)} at step {step}; try a smaller "
+                    f"train.learning_rate (now {self.learning_rate}), or look for absurd values with `shoploom check`"
+                )
+        total = torch.stack([self.weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
+        for optimiser in self.optimisers.values():
+            optimiser.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(_dense(self.model), 5.0)
+        for optimiser in self.optimisers.values():
+            optimiser.step()
+        return {name: float(loss.detach()) for name, loss in losses.items()}
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        """The losses of all tasks on the batches of one step."""
+        seed, examples = self.config.seed, self.examples
+        found: dict[str, Tensor] = {}
+        if examples.customers is not None and len(examples.customers.train):
+            plan = customer_plan(examples.customers, seed=seed, step=step, size=self.batch_size, cuts=CUTS)
+            found |= self.stepper.customer_losses(examples.customers, plan, seed=seed)
+        for salt, (name, products) in enumerate(examples.products.items()):
+            steps = steps_per_epoch(examples, self.batch_size) * self.epochs
+            size = int(np.clip(len(products.train) * PRODUCT_PASSES / steps, 32, MOST_PRODUCTS))
+            rows = product_rows(products, seed=seed, step=step, size=size, salt=salt)
+            found[name] = self.stepper.product_loss(name, products, rows)
+        for name, demand in examples.demand.items():
+            panel, items = demand_panel(demand, seed=seed, step=step, size=PANEL_ROWS)
+            found[name] = self.stepper.demand_loss(name, panel, items)
+        return found
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Losses on what is held back."""
+        self.model.eval()
+        examples = self.examples
+        found: dict[str, Tensor] = {}
+        if examples.customers is not None and len(examples.customers.valid):
+            held, cuts = examples.customers.valid[:VALID_CUSTOMERS], len(examples.customers.days)
+            complete = [
+                c for c in range(cuts) if all(one[c] is not None for one in examples.customers.by_task.values())
+            ]
+            plan = CustomerPlan(held, np.array((complete or list(range(cuts)))[:2]))
+            found |= self.stepper.customer_losses(examples.customers, plan, seed=0)
+        for name, products in examples.products.items():
+            if len(products.valid):
+                found[name] = self.stepper.product_loss(name, products, products.valid[:4000])
+        for name, demand in examples.demand.items():
+            for origin in demand.valid:
+                rows = np.arange(len(demand.items))
+                found[name] = self.stepper.demand_loss(
+                    name, cut_rows(demand.source.at(int(origin)), rows), demand.items
+                )
+        return {name: float(loss) for name, loss in found.items()}
+
+    def _end_epoch(
+        self, epoch: int, sums: Mapping[str, list[float]], writer: Callable[[str, float, int], None] | None
+    ) -> None:
+        history = self.history
+        valid = self.validate()
+        for name, values in sums.items():
+            history.train.setdefault(name, []).append(float(np.mean(values)))
+        for name, value in valid.items():
+            history.valid.setdefault(name, []).append(value)
+        score = self._score()
+        if not valid or score < history.best_score:
+            history.best_score, history.best_epoch = score, epoch
+            self._best = {name: one.detach().clone() for name, one in self.model.state_dict().items()}
+        if writer is not None:
+            for name in sums:
+                writer(f"train/{name}", history.train[name][-1], epoch)
+            for name, value in valid.items():
+                writer(f"valid/{name}", value, epoch)
+
+    def _score(self) -> float:
+        """Mean over tasks of the last validation loss relative to the first."""
+        ratios = [one[-1] / max(abs(one[0]), 1e-9) for one in self.history.valid.values() if one]
+        return float(np.mean(ratios)) if ratios else math.inf
+
+    def _exhausted(self) -> bool:
+        done = max((len(one) for one in self.history.valid.values()), default=0)
+        return done > 0 and done - 1 - self.history.best_epoch >= self.config.patience
+
+    def _set_rate(self, step: int, total: int) -> None:
+        """Linear warm-up over 5 % of the steps, then a cosine down to 5 %."""
+        warm = max(1, total // 20)
+        part = min(1.0, (step + 1) / warm)
+        cosine = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, total))))
+        for optimiser in self.optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = self.learning_rate * part * cosine
+
+    # ---------------------------------------------------------------------------------------------- resume
+
+    def _save(self, sums: Mapping[str, list[float]]) -> None:
+        assert self.folder is not None
+        state: dict[str, Any] = {"history": vars(self.history), "sums": dict(sums)}
+        save_checkpoint(self.folder / "last.safetensors", self.model, self.optimisers, state)
+        if self._best is not None:
+            best = self.folder / "best.safetensors"
+            current = self.model.state_dict()
+            self.model.load_state_dict(self._best)
+            save_checkpoint(best, self.model, {}, {"epoch": self.history.best_epoch})
+            self.model.load_state_dict(current)
+
+    def _resume(self) -> dict[str, list[float]]:
+        last = None if self.folder is None else self.folder / "last.safetensors"
+        if last is None or not last.exists():
+            return {}
+        best = last.with_name("best.safetensors")
+        if best.exists():
+            load_checkpoint(best, self.model, {})
+            self._best = {name: one.detach().clone() for name, one in self.model.state_dict().items()}
+        state = load_checkpoint(last, self.model, self.optimisers)
+        self.history = History(**state["history"])
+        return {name: list(values) for name, values in state["sums"].items()}
+
+
+def _sparse_names(model: nn.Module) -> set[str]:
+    tables = (nn.Embedding, nn.EmbeddingBag)
+    return {f"{name}.weight" for name, one in model.named_modules() if isinstance(one, tables) and bool(one.sparse)}
+
+
+def _dense(model: nn.Module) -> list[nn.Parameter]:
+    sparse = _sparse_names(model)
+    return [one for name, one in model.named_parameters() if name not in sparse]
+
+
+def _optimisers(model: nn.Module, rate: float, decay: float) -> dict[str, torch.optim.Optimizer]:
+    """AdamW for dense weights (no decay on vectors: biases, norms, time constants), lazy Adam for big tables."""
+    sparse = _sparse_names(model)
+    dense = [(name, one) for name, one in model.named_parameters() if name not in sparse]
+    groups = [
+        {"params": [one for _, one in dense if one.ndim > 1], "weight_decay": decay},
+        {"params": [one for _, one in dense if one.ndim <= 1], "weight_decay": 0.0},
+    ]
+    found: dict[str, torch.optim.Optimizer] = {"dense": torch.optim.AdamW(groups, lr=rate)}
+    tables = [one for name, one in model.named_parameters() if name in sparse]
+    if tables:
+        found["tables"] = torch.optim.SparseAdam(tables, lr=rate)
+    return found

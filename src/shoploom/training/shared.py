@@ -1,0 +1,138 @@
+"""Trains the shared model of a shop: which tasks it can feed, which heads they get, examples, loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from shoploom.config import TrainConfig
+from shoploom.data.arrays import ShopArrays
+from shoploom.features.pipeline import FeaturePipeline
+from shoploom.model.build import HeadSpec, ModelSpec, build_model
+from shoploom.model.multitask import MultiTaskModel
+from shoploom.tasks import TASKS
+from shoploom.tasks.base import Task
+from shoploom.training.examples import Examples, collect
+from shoploom.training.loop import BATCH, EPOCHS, History, Progress, Trainer, choose_device
+from shoploom.training.steps import Scales, Stepper
+
+MOST_CUTS = 14
+
+
+@dataclass(frozen=True)
+class SharedModel:
+    """A trained model with all that it needs to answer."""
+
+    model: MultiTaskModel
+    spec: ModelSpec
+    pipeline: FeaturePipeline
+    history: History
+
+
+def usable_tasks(shop: ShopArrays, wanted: tuple[str, ...] = ()) -> tuple[dict[str, Task], dict[str, str]]:
+    """Tasks that the shop's data can feed, and why the others cannot be trained."""
+    names = list(wanted) or list(TASKS)
+    tasks: dict[str, Task] = {name: TASKS.load(name)() for name in names}
+    missing = {name: task.missing(shop) for name, task in tasks.items()}
+    reasons = {name: reason for name, reason in missing.items() if reason}
+    return {name: task for name, task in tasks.items() if name not in reasons}, reasons
+
+
+def train_shared(
+    shop: ShopArrays,
+    tasks: Mapping[str, Task],
+    config: TrainConfig,
+    *,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+    writer: Callable[[str, float, int], None] | None = None,
+    start: SharedModel | None = None,
+    share: float = 1.0,
+) -> SharedModel:
+    """One joint training of all tasks.
+
+    Args:
+        shop: Ends at the cut; held rows are not learned from.
+        tasks: What to learn.
+        config: Seed, size and the like.
+        folder: For checkpoints: a killed run goes on from there.
+        progress, writer: Told about steps and epochs.
+        start: A trained model to go on from (with everything, nothing held back).
+        share: Part of the epochs to do, for going on.
+    """
+    device = choose_device(config.device)
+    torch.manual_seed(config.seed)
+    pipeline = FeaturePipeline.fit(shop) if start is None else start.pipeline
+    view = pipeline.view(shop)
+    examples = collect(shop, view, tasks, most_cuts=MOST_CUTS, hold=start is None)
+    spec = _spec(shop, tasks, examples, config) if start is None else start.spec
+    model = build_model(spec, pipeline) if start is None else start.model
+    model.to(device)
+    scales = _scales(tasks, examples)
+    stepper = Stepper(model, spec=spec, view=view, examples=examples, tasks=tasks, scales=scales, device=device)
+    epochs = config.epochs or EPOCHS[config.size]
+    trainer = Trainer(
+        model,
+        stepper,
+        config=config if start is None else replace(config, patience=10**6),
+        epochs=max(1, round(epochs * share)),
+        batch_size=config.batch_size or BATCH[config.size],
+        folder=folder,
+        learning_rate=config.learning_rate * (1.0 if start is None else 0.5),
+    )
+    history = trainer.run(progress, writer=writer)
+    model.eval()
+    return SharedModel(model, spec, pipeline, history if start is None else start.history)
+
+
+def _spec(shop: ShopArrays, tasks: Mapping[str, Task], examples: Examples, config: TrainConfig) -> ModelSpec:
+    heads = {
+        name: HeadSpec(
+            task.space, f"{task.space}/{task.shape}", tuple(sorted(task.hides)), _options(task, examples, shop)
+        )
+        for name, task in tasks.items()
+    }
+    return ModelSpec(config.size, len(shop.items), heads, dropout=config.dropout)
+
+
+def _options(task: Task, examples: Examples, shop: ShopArrays) -> dict[str, object]:
+    """Numbers that the head reads off the training data."""
+    if task.shape == "classes":
+        cases = (
+            examples.products[task.name].cases
+            if task.space == "product"
+            else examples.customers.standing[task.name].cases  # type: ignore[union-attr]
+        )
+        assert cases.truth is not None
+        labelled = task.labelled(shop)
+        assert labelled is not None
+        assert labelled.truth is not None
+        return {"priors": {name: _shares(codes) for name, codes in labelled.truth.codes.items()}}
+    if task.shape == "amount":
+        return {"days": float(shop.clock.horizon_days)}
+    if task.space == "product" and task.shape == "quantiles":
+        numbers = examples.products[task.name].cases.truth.numbers  # type: ignore[union-attr]
+        assert numbers is not None
+        return {"centre": float(np.log(numbers).mean())}
+    return {}
+
+
+def _shares(codes: np.ndarray) -> list[float]:  # type: ignore[type-arg]
+    counts = np.bincount(codes[codes >= 0], minlength=int(codes.max(initial=0)) + 1) + 1.0
+    return [float(one) for one in counts / counts.sum()]
+
+
+def _scales(tasks: Mapping[str, Task], examples: Examples) -> Scales:
+    means: dict[str, float] = {}
+    for name, task in tasks.items():
+        if task.space == "customer" and task.shape == "amount" and examples.customers is not None:
+            found = [one.cases.truth.numbers for one in examples.customers.by_task[name] if one and one.cases.truth]
+            numbers = np.concatenate([one for one in found if one is not None]) if found else np.ones(1)
+            means[name] = float(max(numbers.mean(), 1e-6))
+    for name, demand in examples.demand.items():
+        means[name] = float(max(demand.source.units.mean(), 1e-6))
+    return Scales(means)

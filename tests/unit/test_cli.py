@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from shoploom import Shop, __version__
+from shoploom.cli import app
+from shoploom.errors import DataError
+from shoploom.evaluation.report import write_report
+from tests.reports import make_report
+
+RUNNER = CliRunner()
+
+
+def run(*args: object) -> Result:
+    return RUNNER.invoke(app, [str(one) for one in args])
+
+
+def run_json(*args: object) -> dict[str, Any]:
+    done = run(*args, "--json")
+    assert done.exit_code == 0, done.output
+    content: dict[str, Any] = json.loads(done.stdout)
+    return content
+
+
+def publish(shop: Shop) -> str:
+    """A version that holds a report and no model."""
+
+    def write(folder: Path) -> Mapping[str, Any]:
+        report = make_report()
+        write_report(report, folder)
+        return {"data_fingerprint": "x", "tasks": {name: {"served_by": task["served_by"]}
+                                                   for name, task in report["tasks"].items()}}  # fmt: skip
+
+    return shop.registry.publish(write)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop.create(tmp_path / "shop", currency="EUR", timezone="Europe/Paris")
+
+
+def test_version_and_help() -> None:
+    assert run("--version").stdout == f"shoploom {__version__}\n"
+    done = run("--help")
+    assert done.exit_code == 0
+    for name in typer.main.get_group(app).commands:
+        assert f"  {name} " in done.stdout
+
+
+@pytest.mark.parametrize("name", list(typer.main.get_group(app).commands))
+def test_every_command_has_help_and_json(name: str) -> None:
+    done = run(name, "--help")
+    assert done.exit_code == 0
+    assert "--json" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["fly"], "No such command"),
+        (["train", "--fats"], "No such option"),
+        (["recommend"], "Missing argument"),
+        (["recommend", "1", "-k", "0"], "greater than or equal to 1"),
+        (["import"], "name what to import"),
+        (["import", "complete_jurney"], "Did you mean 'complete_journey'"),
+        (["import", "a.csv", "--map", "customer_id"], "write OURS=YOURS"),
+        (["predict", "chrun"], "Did you mean 'churn'"),
+        (["predict", "churn", "--out", "x.xls"], "give it .parquet, .csv or .jsonl"),
+        (["predict", "demand", "--customers", "ids.txt"], "name them with --products FILE"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_says_what_to_do(args: list[str], words: str) -> None:
+    done = run(*args)
+    assert done.exit_code == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["info"], ["check"], ["train"], ["evaluate"], ["promote"], ["rollback"], ["serve"], ["recommend", "7"],
+     ["predict", "churn"], ["import", "complete_journey"]],
+)  # fmt: skip
+def test_without_a_workspace_every_command_names_init(args: list[str], tmp_path: Path) -> None:
+    done = run(*args, "-w", tmp_path)
+    assert done.exit_code == 1
+    assert f"shoploom init {tmp_path}" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_errors_are_json_with_json(tmp_path: Path) -> None:
+    done = run("info", "-w", tmp_path, "--json")
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["exit_code"] == 1
+    assert "shoploom init" in json.loads(done.stdout)["error"]
+
+
+def test_debug_shows_where_it_happened(tmp_path: Path) -> None:
+    done = run("--debug", "info", "-w", tmp_path)
+    assert done.exit_code != 0
+    assert done.exception is not None
+    assert type(done.exception).__name__ == "WorkspaceError"
+
+
+def test_a_fault_of_ours_is_said_to_be_one(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(Shop, "open", broken)
+    done = run("info")
+    assert done.exit_code == 1
+    assert "ZeroDivisionError: division by zero. This is a fault of Shoploom" in done.stderr
+
+
+def test_an_interrupt_is_no_traceback(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Shop, "open", interrupted)
+    done = run("info")
+    assert done.exit_code == 130
+    assert "interrupted" in done.stderr
+
+
+def test_init_writes_the_settings_and_names_the_next_command(tmp_path: Path) -> None:
+    done = run("init", tmp_path / "shop", "--currency", "GBP", "--timezone", "Europe/London")
+    assert done.exit_code == 0
+    assert "next: shoploom import" in done.stdout
+    assert Shop.open(tmp_path / "shop").config.shop.currency == "GBP"
+    again = run("init", tmp_path / "shop")
+    assert again.exit_code == 1
+    assert "is a workspace already" in again.stderr
+
+
+def test_init_refuses_an_unknown_time_zone_and_writes_nothing(tmp_path: Path) -> None:
+    done = run("init", tmp_path / "shop", "--timezone", "Europe/Lundun")
+    assert done.exit_code == 2
+    assert "use an IANA name" in done.stderr
+    assert not (tmp_path / "shop").exists()
+
+
+def test_info_says_what_comes_next(shop: Shop) -> None:
+    path = shop.workspace.path
+    assert run_json("info", "-w", path)["next"] == f"shoploom import -w {path}"
+    events = pl.DataFrame({"time": ["2024-01-01"], "product_id": ["tea"]}).with_columns(
+        pl.col("time").str.to_datetime()
+    )
+    shop.workspace.append("events", events.with_columns(pl.lit("purchase").alias("type")), source="test")
+    assert run_json("info", "-w", path)["next"] == f"shoploom train -w {path}"
+    publish(shop)
+    found = run_json("info", "-w", path)
+    assert found["next"] == f"shoploom promote -w {path}"
+    assert found["tables"]["events"] == 1
+    assert found["versions"][0]["version"] == "v0001"
+
+
+def test_evaluate_prints_the_table_and_the_verdicts(shop: Shop) -> None:
+    publish(shop)
+    done = run("evaluate", "-w", shop.workspace.path)
+    assert done.exit_code == 0
+    line = next(one for one in done.stdout.splitlines() if one.strip().startswith("demand"))
+    for words in ("wape ↓", "lightgbm_demand", "0.404", "0.369", "worse"):
+        assert words in line
+    assert "profile is off: no customer has attributes" in done.stdout
+    assert "shoploom promote v0001" in done.stdout
+    found = run_json("evaluate", "-w", shop.workspace.path)
+    assert found["tasks"]["demand"]["served_by"] == "lightgbm_demand"
+    assert found["tasks"]["demand"]["verdict"] == "worse"
+
+
+def test_promote_and_rollback(shop: Shop) -> None:
+    path = shop.workspace.path
+    nothing = run("promote", "-w", path)
+    assert nothing.exit_code == 1
+    assert "shoploom train" in nothing.stderr
+    for _ in range(2):
+        publish(shop)
+    assert run_json("promote", "v0001", "-w", path)["champion"] == "v0001"
+    assert run_json("promote", "-w", path) | {"read": 0, "wrote": 0} == {
+        "command": "promote", "read": 0, "wrote": 0, "next": f"shoploom serve -w {path}",
+        "champion": "v0002", "before": "v0001",
+    }  # fmt: skip
+    unknown = run("promote", "v0009", "-w", path)
+    assert unknown.exit_code == 1
+    assert "known: v0001, v0002" in unknown.stderr
+    assert run_json("rollback", "-w", path)["champion"] == "v0001"
+    assert run("rollback", "-w", path).exit_code == 1
+
+
+def test_a_damaged_version_is_not_promoted(shop: Shop) -> None:
+    folder = shop.registry.folder(publish(shop))
+    (folder / "report.html").unlink()
+    done = run("promote", "-w", shop.workspace.path)
+    assert done.exit_code == 1
+    assert "report.html is missing" in done.stderr
+
+
+def test_recommend_before_training_says_so(shop: Shop) -> None:
+    done = run("recommend", "7", "-w", shop.workspace.path)
+    assert done.exit_code == 1
+    assert "shoploom train" in done.stderr
+
+
+def test_a_port_that_is_taken_is_refused_before_anything_is_loaded(shop: Shop) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        done = run("serve", "--port", other.getsockname()[1], "-w", shop.workspace.path)
+    assert done.exit_code == 2
+    assert "choose another with --port" in done.stderr
+
+
+def test_doctor_finds_what_is_there(tmp_path: Path) -> None:
+    found = run_json("doctor", "-w", tmp_path)
+    by_name = {one["name"]: one for one in found["checks"]}
+    assert found["ok"] is True
+    assert by_name["torch"]["status"] == "ok"
+    assert by_name["write permission"]["found"] == str(tmp_path)
+    assert all(one["fix"] for one in found["checks"] if one["status"] == "missing")
+
+
+def test_doctor_names_the_fix_for_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from shoploom.commands import machine
+
+    monkeypatch.setattr(machine, "CORE", ("torch", "no_such_package"))
+    monkeypatch.setenv("PATH", "")
+    done = run("doctor", "-w", tmp_path)
+    assert done.exit_code == 1
+    assert "no_such_package: pip install" in done.stdout
+    assert "apt-get install chromium" in done.stdout
+
+
+def test_a_list_of_ids_that_cannot_be_read_is_explained(tmp_path: Path) -> None:
+    from shoploom.commands.answers import read_ids
+
+    (tmp_path / "empty.txt").write_text("\n\n")
+    with pytest.raises(DataError, match="is empty; give a text file with an id per line"):
+        read_ids(tmp_path / "empty.txt")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_ids(tmp_path / "absent.txt")
+    (tmp_path / "ids.txt").write_text("\ufeff007\n a,b\nné🙂\n", encoding="utf-8")
+    assert read_ids(tmp_path / "ids.txt") == ["007", " a,b", "né🙂"]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
+def test_answers_are_written_whole_or_not_at_all(tmp_path: Path, suffix: str) -> None:
+    from shoploom.commands.answers import write_table
+
+    frame = pl.DataFrame({"customer_id": ["007", 'a "b", c'], "mean": [1.5, 2.0]})
+    path = tmp_path / f"answers.{suffix}"
+    write_table(frame, path)
+    kinds = {"customer_id": pl.Utf8, "mean": pl.Float64}
+    read = {"parquet": pl.read_parquet, "csv": lambda p: pl.read_csv(p, schema=kinds), "jsonl": pl.read_ndjson}[suffix]
+    assert read(path).equals(frame)
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+    with pytest.raises(DataError, match="check that the folder exists"):
+        write_table(frame, tmp_path / "no" / f"answers.{suffix}")
+
+
+def test_the_module_runs_as_a_program() -> None:
+    done = subprocess.run([sys.executable, "-m", "shoploom", "--version"], capture_output=True, text=True, timeout=60)
+    assert done.stdout == f"shoploom {__version__}\n"
