@@ -1,7 +1,8 @@
 """A small synthetic shop with a known structure, the same in every run: what tests of models are fitted on.
 
 Customers belong to one of four tastes, and each taste prefers one category; everybody has three favourites that come
-back often; a promoted product sells more; some customers leave for good; the attribute ``segment`` follows the taste.
+back often; a promoted product sells more; some customers leave for good; the attribute ``segment`` follows the taste;
+every tenth product comes out three weeks before the end.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from shoploom.data.tables import GOODS_FLAG, PRICED_FLAG, PURCHASE_FLAG, SHELF, 
 END = datetime(2024, 7, 1)
 CLOCK = ClockConfig(horizon_days=28, block_days=7, active_days=60, demand_products=20, demand_days=91)
 CATEGORIES = ("Bakery", "Dairy", "Garden", "Toys")
+NEW, NEW_DAY = 9, -21.0
 COLOURS = ("red", "green", "blue", "white", "black")
 
 
@@ -169,6 +171,7 @@ def _order(
     chosen += [one for one in plan.get(int(np.floor(day / 7)), []) if draws.random() < 0.3]
     pool = taste if len(taste) and draws.random() < 0.8 else np.arange(products)
     chosen += draws.choice(pool, min(2, len(pool)), replace=False).tolist()
+    chosen = [row for row in chosen if row % 10 != NEW or day >= NEW_DAY]
     name = None if draws.random() < 0.1 else f"c{customer:03d}"
     order = f"o{customer}-{moment:%Y%m%d%H%M%S}"
     return [

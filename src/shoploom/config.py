@@ -109,7 +109,7 @@ class TrainConfig:
         tasks: Names of the tasks to train; empty: all that the data can feed.
         seed: Seed of everything random.
         device: ``auto``, ``cpu`` or ``cuda``.
-        epochs: Upper bound of passes; early stopping usually ends sooner. 0: by size.
+        epochs: Passes over the customers, at most; 0: a number of steps by size, whatever the size of the shop.
         patience: Validations without a better score before training stops.
         batch_size: Examples per task and step. 0: by size.
         learning_rate: Peak of AdamW's schedule.
@@ -125,7 +125,7 @@ class TrainConfig:
     epochs: int = 0
     patience: int = 2
     batch_size: int = 0
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 1e-2
     dropout: float = 0.1
     refit: bool = True

@@ -44,7 +44,6 @@ USED_WITHOUT_IMPORT = {
     "uvloop": "uvicorn's event loop",
     "python-multipart": "forms of the login page",
     "pyarrow": "exchange of tables with other libraries",
-    "plotly": "its bundled script draws the dashboard's charts",
     "tzdata": "time zones where the system has none",
 }
 

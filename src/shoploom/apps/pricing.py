@@ -31,6 +31,16 @@ def price(engine: Engine, product_id: str) -> dict[str, Any]:
     }
 
 
+def price_or_quote(engine: Engine, product: Mapping[str, Any]) -> dict[str, Any]:
+    """``price`` for a product of the catalogue that only its id is given of, else ``quote``.
+
+    Raises:
+        NotFoundError: If there is nothing but an id, and it is unknown.
+    """
+    one = product.get(schema.PRODUCT)
+    return price(engine, str(one)) if one is not None and len(product) == 1 else quote(engine, product)
+
+
 def quote(engine: Engine, product: Mapping[str, Any]) -> dict[str, Any]:
     """The price of a product that the shop does not have yet, from its columns.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -97,8 +98,10 @@ def put(engine: Engine, product_id: str, values: Mapping[str, Any]) -> dict[str,
     columns = {name: value for name, value in values.items() if value is not None}
     if schema.ATTRIBUTES in columns:
         columns[schema.ATTRIBUTES] = json.dumps(columns[schema.ATTRIBUTES], ensure_ascii=False)
-    engine.put_product(product_id, columns)
     served = engine.current
+    if product_id not in served.state.shop.items:
+        columns.setdefault(schema.CREATED, datetime.now(UTC).replace(tzinfo=None))
+    engine.put_product(product_id, columns)
     row = served.state.known_product(product_id)
     return {"model_version": served.version, **_catalogue(served.state, row)}
 

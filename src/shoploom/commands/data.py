@@ -140,7 +140,9 @@ def print_findings(out: Output, shop: Shop, report: QualityReport) -> None:
     for severity in ("error", "warning", "info"):
         for one in report.findings:
             if one.severity == severity:
-                out.say(f"{severity:7} {one.message}" + (f"; {one.fix}" if one.fix else ""))
+                out.say(f"{severity:7} {one.message}")
+                if one.fix and not one.fix.startswith("nothing"):
+                    out.say(f"{'':7} -> {one.fix}")
     out.wrote(shop.workspace.reports_dir / "quality.html")
 
 

@@ -70,16 +70,14 @@ class Stages:
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Run a stage."""
-        if not self.out.as_json:
-            self.out.console.rule(f"[bold]{name}", align="left")
+        self.out.title(name)
         start = time.perf_counter()
         yield
         self.seconds[name] = round(time.perf_counter() - start, 2)
 
     def report(self) -> None:
         """How long everything took."""
-        if not self.out.as_json:
-            self.out.console.rule("[bold]done", align="left")
+        self.out.title("done")
         rows = [(name, f"{spent:.1f} s") for name, spent in self.seconds.items()]
         self.out.table(("stage", "time"), [*rows, ("in all", f"{sum(self.seconds.values()):.1f} s")], right=(1,))
         memory = _peak_memory()

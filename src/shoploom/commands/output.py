@@ -52,6 +52,11 @@ class Output:
         if not self.as_json:
             self.console.print(text, markup=False)
 
+    def title(self, text: str) -> None:
+        """A heading for people."""
+        if not self.as_json:
+            self.console.print(f"\n[bold]== {_plain(text)}[/bold]")
+
     def read(self, what: object) -> None:
         """Something that the command read."""
         self._result["read"].append(str(what))

@@ -193,11 +193,15 @@ def _service_codes(sold: pl.DataFrame) -> tuple[str, list[str]]:
 
 
 def _quantity_cap(goods: pl.DataFrame) -> float:
-    """Ten times the 99.9 % quantile, rounded up to one digit; a robust bound that no typing error can move."""
-    high = goods[schema.QUANTITY].fill_null(1.0).quantile(0.999, "higher")
-    if high is None or high <= 0:
+    """Ten times the 99.9 % quantile, rounded up to one digit; in small tables the 99 % quantile bounds that one.
+
+    So neither a typing error nor a handful of them can move it.
+    """
+    quantity = goods[schema.QUANTITY].fill_null(1.0)
+    rare, high = quantity.quantile(0.999, "lower"), quantity.quantile(0.99, "lower")
+    if rare is None or high is None or high <= 0:
         return 100.0
-    wanted = 10.0 * high
+    wanted = 10.0 * min(rare, 10.0 * high)
     unit = 10.0 ** (len(str(int(wanted))) - 1)
     return float(-(-wanted // unit) * unit)
 

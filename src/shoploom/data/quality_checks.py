@@ -171,7 +171,7 @@ def returns(checked: Checked) -> Iterator[Finding]:
     if back:
         share = back / (back + sold)
         text = f"{back:,} rows ({share:.1%}) are refunds; they never count as purchases and are not taken off"
-        yield Finding("warning" if share > 0.3 else "info", "returns", text, rows=back, fix="nothing")
+        yield Finding("warning" if share > 0.3 else "info", "returns", text, rows=back)
 
 
 def empty_columns(checked: Checked) -> Iterator[Finding]:
@@ -251,13 +251,13 @@ def _edges(local: pl.Series) -> Iterator[Finding]:
             "info",
             "clock",
             f"the first week has only {hours:.0f} hours of data, from {first:%A %H:%M} on",
-            fix="nothing",
+            fix="",
         )
     ends = last.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=last.weekday())
     hours = (last - ends) / timedelta(hours=1)
     if hours < 120:
         yield Finding(
-            "info", "clock", f"the last week has only {hours:.0f} hours of data, up to {last:%A %H:%M}", fix="nothing"
+            "info", "clock", f"the last week has only {hours:.0f} hours of data, up to {last:%A %H:%M}", fix=""
         )
 
 

@@ -7,6 +7,7 @@ writes are atomic. Knows nothing of where tables come from (``data.sources``) or
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -273,7 +274,7 @@ class Workspace:
         values = [name for name in schema.TABLES[table] if name not in keys]
         order = ("", _NEW) if fill_only else (_NEW, "")
         known = joined.select(*keys, *(pl.coalesce(name + order[0], name + order[1]).alias(name) for name in values))
-        known = schema.conform(table, known)
+        known = schema.conform(table, _with_merged_attributes(known, joined, order))
         new = latest.join(before, on=keys, how="anti", nulls_equal=True, maintain_order="left")
         updated = int((_row_hashes(known) != _row_hashes(before)).sum())
         if updated or len(new):
@@ -324,6 +325,24 @@ def _without(frame: pl.DataFrame, ids: pl.Series) -> pl.DataFrame:
         return frame
     known = pl.DataFrame({schema.EVENT_ID: ids}, schema={schema.EVENT_ID: pl.Utf8})
     return frame.join(known, on=schema.EVENT_ID, how="anti", maintain_order="left")
+
+
+def _with_merged_attributes(known: pl.DataFrame, joined: pl.DataFrame, order: tuple[str, str]) -> pl.DataFrame:
+    """Attributes name by name where both rows have some; ``order`` says whose value wins."""
+    name = schema.ATTRIBUTES
+    if name not in known.columns:
+        return known
+    wins, yields = joined[name + order[0]], joined[name + order[1]]
+    both = (wins != yields).fill_null(value=False)
+    if not both.any():
+        return known
+    pairs = zip(yields.filter(both), wins.filter(both), strict=True)
+    merged = [json.dumps({**json.loads(one), **_not_null(other)}, separators=(",", ":")) for one, other in pairs]
+    return known.with_columns(known[name].scatter(both.arg_true(), merged))
+
+
+def _not_null(text: str) -> dict[str, object]:
+    return {name: value for name, value in json.loads(text).items() if value is not None}
 
 
 def _row_hashes(frame: pl.DataFrame) -> pl.Series:

@@ -30,7 +30,7 @@ def signed(value: float | None) -> str:
     """
     if value is None:
         return "–"
-    return ("−" if value < 0 else "+") + number(abs(value))
+    return ("−" if value < 0 else "+" if value > 0 else "") + number(abs(value))
 
 
 def percent(value: float) -> str:

@@ -14,11 +14,9 @@ from markupsafe import Markup
 
 from shoploom.evaluation import charts
 from shoploom.evaluation.numbers import duration, moment, number, percent, signed, whole, words
-from shoploom.evaluation.verdicts import SHARED, Report, best_rival, main_metric, verdict
+from shoploom.evaluation.verdicts import OURS, SHARED, Report, best_rival, main_metric, verdict
 
 TOTAL = "total"
-OURS = (SHARED, "blend")
-"""Members that the shared model has a part in."""
 
 
 @dataclass(frozen=True)

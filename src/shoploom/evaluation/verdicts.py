@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 SHARED: Final = "shared"
+OURS: Final = (SHARED, "blend")
+"""Members that the shared model has a part in: no rivals of it."""
 Report = Mapping[str, Any]
 _UNKNOWN: Final[Mapping[str, float | None]] = {"value": None, "low": None, "high": None}
 
 
 def best_rival(task: Report) -> str | None:
-    """The member other than the shared model with the best main metric; the rivals of the court go first."""
+    """The member that the shared model has no part in with the best main metric."""
     members: Report = task.get("members", {})
-    names = [name for name in task.get("differences") or members if name != SHARED and name in members]
+    names = [name for name in task.get("differences") or members if name not in OURS and name in members]
     known = {name: value for name in names if (value := main_metric(task, name)["value"]) is not None}
     if not known:
         return None

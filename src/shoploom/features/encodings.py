@@ -44,7 +44,7 @@ class Encoding:
         overall = float(target.mean()) if len(target) else 0.0
         counts = np.bincount(codes[codes >= 0], minlength=len(names)).astype(float)
         sums = np.bincount(codes[codes >= 0], target[codes >= 0], minlength=len(names))
-        return cls(names, (sums + draw * overall) / (counts + draw), counts, overall)
+        return cls(names, (sums + draw * overall) / np.maximum(counts + draw, 1e-9), counts, overall)
 
     def __call__(self, column: Sequence[str]) -> tuple[F64, F64]:
         """Means and counts of a column's values: the overall mean and 0 for unknown ones."""
@@ -59,7 +59,7 @@ def folds(number: int, seed: int) -> NDArray[np.int64]:
     return np.random.default_rng(seed).permutation(number) % FOLDS
 
 
-def out_of_fold(column: Sequence[str], target: F64, fold: NDArray[np.int64]) -> tuple[F64, F64]:
+def out_of_fold(column: Sequence[str], target: F64, fold: NDArray[np.int64], *, draw: float = DRAW) -> tuple[F64, F64]:
     """Means and counts of each row's value among the rows of the other folds."""
     means, counts = np.zeros(len(target)), np.zeros(len(target))
     names, codes = _codes(column)
@@ -69,7 +69,7 @@ def out_of_fold(column: Sequence[str], target: F64, fold: NDArray[np.int64]) -> 
         used = rest & (codes >= 0)
         number = np.bincount(codes[used], minlength=len(names)).astype(float)
         sums = np.bincount(codes[used], target[used], minlength=len(names))
-        mean = np.append((sums + DRAW * overall) / (number + DRAW), overall)
+        mean = np.append((sums + draw * overall) / np.maximum(number + draw, 1e-9), overall)
         means[own], counts[own] = mean[codes[own]], np.append(number, 0.0)[codes[own]]
     return means, counts
 

@@ -158,7 +158,7 @@ def category_shares(shop: ShopArrays, customers: NDArray[Any], codes: I32, colum
     total = np.bincount(row, amount, len(customers))
     fine = column >= 0
     flat = np.bincount(row[fine] * len(columns) + column[fine], amount[fine], len(customers) * len(columns))
-    shares = flat.reshape(len(customers), -1) / np.maximum(total, 1e-9)[:, None]
+    shares = flat.reshape(len(customers), len(columns)) / np.maximum(total, 1e-9)[:, None]
     return np.asarray(np.sqrt(np.clip(shares, 0, 1)))
 
 

@@ -98,7 +98,7 @@ def pairs_of(histories: Histories, when: F64, *, num_items: int, timezone: str, 
     starts = group_starts(key)
     owner, age = row[order], when[row[order]] - lines.time[order]
     behind = orders.count[owner] - 1 - index
-    ends = np.append(starts[1:], len(key)) - 1
+    ends = np.append(starts[1:], len(key))[: len(starts)] - 1
     decays = [_sums(np.exp2(-age / days), starts) for days in HALF_LIVES]
     return Pairs(
         num_items=num_items,

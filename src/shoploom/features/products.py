@@ -64,7 +64,9 @@ class Descriptions:
 
     def texts(self) -> list[str]:
         """Title, then each category, brand and attribute as one word of its own (``brand_acme``)."""
-        columns = {"l": level for level in self.levels[-1:]} | {"brand": self.brand} | self.attributes
+        columns = {"brand": self.brand} | self.attributes
+        if self.levels:
+            columns = {"l": self.levels[-1]} | columns
         words = [[f"{name}_{_WORD.sub('_', one)}" if one else "" for one in column] for name, column in columns.items()]
         return [" ".join(one for one in row if one) for row in zip(self.titles, *words, strict=True)]
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from shoploom.data.workspace import Workspace
 
 HIDDEN = "hidden.json"
+SHARED = "shared"
 
 
 class Engine:
@@ -241,14 +242,15 @@ def _clock_end(manifest: Mapping[str, Any], tables: ShopTables) -> datetime:
     """Where the bulk data end: with the data while they are fresh, else where the version was trained.
 
     Within a horizon after training the clock moves with imported events. Later ones (a demo of old data that gets an
-    event today) stay live events, so that one event cannot age the whole shop by years.
+    event today, or a garbled clock ahead of ours) stay live events, so that one event cannot age the whole shop.
     """
     given = manifest.get("clock_end")
     if not given:
         return tables.end
     trained = datetime.fromisoformat(str(given))
     trained = trained.astimezone(UTC).replace(tzinfo=None) if trained.tzinfo else trained
-    fresh = trained <= tables.end <= trained + timedelta(days=tables.clock.horizon_days)
+    tomorrow = datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1)
+    fresh = trained <= tables.end <= min(trained + timedelta(days=tables.clock.horizon_days), tomorrow)
     return tables.end if fresh else trained
 
 
@@ -257,11 +259,12 @@ def _data_of(manifest: Mapping[str, Any]) -> tuple[Any, Any]:
 
 
 def _open(version: str, folder: Path, manifest: Mapping[str, Any], state: ShopState) -> Served:
-    from shoploom.ensemble.load import load_member, load_members
+    from shoploom.ensemble.load import load_member, load_members, member_folder
 
     members = load_members(folder, manifest)
     vectors = next((one for one in members.values() if isinstance(one, HasItemVectors)), None)
-    if vectors is None and (folder / "shared").is_dir():  # trained, but a rival serves every task
-        shared = load_member(folder, "next_basket", "shared")
+    kept = (task for task in members if member_folder(folder, task, SHARED).is_dir())
+    if vectors is None and (task := next(kept, None)):  # trained, but rivals serve every task
+        shared = load_member(folder, task, SHARED)
         vectors = shared if isinstance(shared, HasItemVectors) else None
     return Served(version, manifest, members, state, vectors)

@@ -96,7 +96,8 @@ def _own_habit(times: np.ndarray[Any, Any], when: float) -> list[Reason]:
     ago = max(0, int(when - float(visits[-1])))
     last = "today" if ago == 0 else "yesterday" if ago == 1 else f"{ago} days ago"
     count = len(visits)
-    text = f"Bought {_times(count)}, most recently {last}" if count > 1 else f"Bought once, {last}"
+    again = "also today" if ago == 0 else f"last {last}"
+    text = f"Bought {_times(count)}, {again}" if count > 1 else f"Bought once, {last}"
     reasons = [Reason("bought_before", text, {"times": count, "days_since": ago})]
     if count >= 3:
         gap = float(np.median(np.diff(visits)))

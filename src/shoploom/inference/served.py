@@ -15,6 +15,7 @@ import polars as pl
 
 from shoploom.data import schema
 from shoploom.data.arrays import F64, Flags, ShopArrays
+from shoploom.data.vocabulary import Vocabulary
 from shoploom.ensemble.members.base import Member
 from shoploom.errors import NotFoundError, unknown_name
 from shoploom.inference.catalogue import Filters
@@ -157,9 +158,10 @@ class Served:
         """The price answer for a product that is not in the catalogue, from its columns alone."""
         self.require("price")
         shop = self.state.shop
-        row = {name: [product.get(name)] for name in schema.PRODUCTS}
+        name = _unused(shop, str(product.get(schema.PRODUCT) or "new"))
+        row = {column: [product.get(column)] for column in schema.PRODUCTS} | {schema.PRODUCT: [name]}
         line = pl.DataFrame(row, schema=schema.PRODUCTS).select(shop.catalogue.columns)
-        ids = type(shop.items)([*shop.items.ids, _unused(shop)])
+        ids = Vocabulary([*shop.items.ids, name])
         extended = replace(shop, items=ids, catalogue=pl.concat([shop.catalogue, line], how="vertical"))
         with self._locks["price"]:
             answer = self.members["price"].predict(extended, Cases(_rows([len(shop.items)])))
@@ -183,8 +185,8 @@ class Served:
             return self.members[task].predict(self.state.shop, cases)
 
     def _answer(self, task: str, rows: list[int]) -> list[dict[str, Any]]:
-        shape = self.tasks[task].shape
-        if shape == "quantiles":
+        asked = self.tasks[task]
+        if asked.space == "block":
             blocks = self.state.shop.clock.num_blocks
             units = np.repeat(_rows(rows), blocks)
             answer = self._ask(task, Cases(units, blocks=np.tile(np.arange(blocks, dtype=np.int32), len(rows))))
@@ -194,7 +196,7 @@ class Served:
                 for start in range(0, len(units), blocks)
             ]
         cases = Cases(_rows(rows))
-        if shape == "ranking":
+        if asked.shape == "ranking":
             when = np.array([self.state.now(row) for row in rows])
             repeats: Repeats = "exclude" if task == "new_for_you" else "auto"
             cases = Cases(cases.units, when=when, repeats=repeats, allowed=self.state.allowed(Filters()))
@@ -248,8 +250,7 @@ def _one(answer: Prediction, number: int) -> dict[str, Any]:
     return {"items": answer.items[number][kept].tolist(), "scores": answer.scores[number][kept].tolist()}
 
 
-def _unused(shop: ShopArrays) -> str:
-    name = "new product"
+def _unused(shop: ShopArrays, name: str) -> str:
     while name in shop.items:
         name += "'"
     return name

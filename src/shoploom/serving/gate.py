@@ -77,7 +77,7 @@ class Gate:
                 await _refused(tagged, request_id, 500, "internal", "the service failed; its log has the details", {})
         finally:
             seconds = time.perf_counter() - start
-            route = getattr(scope.get("route"), "path", "unmatched")
+            route = getattr(scope.get("route"), "path_format", "unmatched")
             self._metrics.request(route, scope["method"], status, seconds)
             LOG.info("%s %s %d %.1f ms %s", scope["method"], route, status, 1e3 * seconds, request_id)
 

@@ -63,10 +63,21 @@ class ProductExamples:
 
 @dataclass(frozen=True)
 class DemandExamples:
-    """Panels of the products that sell, and the origins to learn from and to stop by."""
+    """Panels of the products that sell.
+
+    Args:
+        source: Panels at any origin.
+        items: (n,) product rows.
+        origins: Blocks after which to forecast; the newest ones have part of their horizon only.
+        complete: The last origin with a whole horizon.
+        train: Rows of ``items`` to learn from.
+        valid: Rows to stop by.
+    """
 
     source: PanelSource
     items: I32
+    origins: NDArray[np.int64]
+    complete: int
     train: NDArray[np.int64]
     valid: NDArray[np.int64]
 
@@ -143,11 +154,16 @@ def _demand(shop: ShopArrays, view: ShopView, hold: bool) -> DemandExamples:
     items = np.sort(shop.best_sellers(2 * shop.clock.demand_products, max(shop.clock.demand_days, 182)))
     source = PanelSource(shop, items, view.item_arrays.log_price)
     ahead, blocks = source.ahead, source.blocks
-    first = max(1, min(12, blocks - ahead - 2))
-    origins = np.arange(first, blocks)
-    valid = np.array([max(first, blocks - ahead)]) if hold and len(origins) > 2 else np.zeros(0, dtype=np.int64)
-    train = origins[origins + ahead <= valid[0]] if len(valid) and (origins + ahead <= valid[0]).any() else origins
-    return DemandExamples(source, items, train.astype(np.int64), valid.astype(np.int64))
+    first = max(1, min(10, blocks - ahead - 2))
+    held = _held(shop.items.ids, items) if hold else np.zeros(len(items), dtype=bool)
+    return DemandExamples(
+        source=source,
+        items=items,
+        origins=np.arange(first, max(first + 1, blocks)),
+        complete=max(first, blocks - ahead),
+        train=np.flatnonzero(~held),
+        valid=np.flatnonzero(held),
+    )
 
 
 def _held(ids: Sequence[str], rows: NDArray[np.integer]) -> Flags:
@@ -193,12 +209,10 @@ def product_rows(examples: ProductExamples, *, seed: int, step: int, size: int, 
 
 
 def demand_panel(examples: DemandExamples, *, seed: int, step: int, size: int) -> tuple[Panel, I32]:
-    """A random origin with a random part of the products, newer origins more often."""
+    """A random origin with a random part of the products."""
     rng = np.random.default_rng([seed, 4, step])
-    age = examples.train[-1] - examples.train
-    weight = np.exp2(-age / 26.0)
-    origin = int(rng.choice(examples.train, p=weight / weight.sum()))
-    rows = np.sort(rng.choice(len(examples.items), size=min(size, len(examples.items)), replace=False))
+    origin = int(rng.choice(examples.origins))
+    rows = np.sort(rng.choice(examples.train, size=min(size, len(examples.train)), replace=False))
     return cut_rows(examples.source.at(origin), rows), examples.items[rows]
 
 

@@ -17,23 +17,27 @@ from shoploom.config import TrainConfig
 from shoploom.errors import ShoploomError
 from shoploom.features.panel import cut_rows
 from shoploom.model.multitask import MultiTaskModel
+from shoploom.training.calibrate import Calibration, calibrate
 from shoploom.training.checkpoint import load_checkpoint, save_checkpoint
 from shoploom.training.examples import (
+    CustomerExamples,
     CustomerPlan,
     Examples,
     customer_plan,
     demand_panel,
     product_rows,
-    steps_per_epoch,
 )
 from shoploom.training.steps import Stepper
 
 BATCH = {"tiny": 32, "small": 32, "base": 32}
-CUTS = 4
-EPOCHS = {"tiny": 2, "small": 6, "base": 8}
-PRODUCT_PASSES, MOST_PRODUCTS, PANEL_ROWS = 16, 512, 512
+CUTS = {"tiny": 2, "small": 4, "base": 4}
+STEPS = {"tiny": 80, "small": 280, "base": 1500}
+ROUNDS = 8
+"""Validations in a training: it is cut into so many rounds of equal length, whatever the size of the shop."""
+PRODUCT_PASSES, MOST_PRODUCTS, PANEL_ROWS = 16, 512, 1000
 CHECKPOINT_SECONDS = 20.0
 VALID_CUSTOMERS = 256
+LEVEL_BOUNDS = (0.8, 1.25)
 
 
 class DivergedError(ShoploomError):
@@ -50,11 +54,12 @@ class Progress(Protocol):
 
 @dataclass
 class History:
-    """What happened in training: mean losses per epoch and task, and the best epoch.
+    """What happened in training: mean losses per round and task, and the best round.
 
     Args:
-        train, valid: Per task one value per epoch.
-        best_epoch: Epoch of the kept weights, -1 before the first validation.
+        train: Per task one value per round.
+        valid: Likewise, on what is held back.
+        best_round: Round of the kept weights, -1 before the first validation.
         best_score: Its mean relative validation loss (lower is better).
         steps: Steps done.
         seconds: Wall time of the steps done, over all resumptions.
@@ -62,7 +67,7 @@ class History:
 
     train: dict[str, list[float]] = field(default_factory=dict)
     valid: dict[str, list[float]] = field(default_factory=dict)
-    best_epoch: int = -1
+    best_round: int = -1
     best_score: float = math.inf
     steps: int = 0
     seconds: float = 0.0
@@ -82,7 +87,7 @@ class Trainer:
         model: Freshly built or loaded weights.
         stepper: Computes the losses.
         config: Learning rate, patience and the like.
-        epochs: Upper bound of passes over the customers.
+        steps: Upper bound of steps.
         batch_size: Customers per step.
         folder: Where checkpoints live; None: none are written.
         weights: Loss weight by task; 1 where missing.
@@ -95,7 +100,7 @@ class Trainer:
         stepper: Stepper,
         *,
         config: TrainConfig,
-        epochs: int,
+        steps: int,
         batch_size: int,
         folder: Path | None = None,
         weights: Mapping[str, float] | None = None,
@@ -104,7 +109,7 @@ class Trainer:
         self.model = model
         self.stepper = stepper
         self.config = config
-        self.epochs = epochs
+        self.steps = steps
         self.batch_size = batch_size
         self.folder = folder
         self.weights = dict(weights or {})
@@ -121,7 +126,7 @@ class Trainer:
     def run(
         self, progress: Progress | None = None, *, writer: Callable[[str, float, int], None] | None = None
     ) -> History:
-        """Train until the epochs are over or validation stops improving; the best weights are left in the model.
+        """Train until the steps are over or validation stops improving; the best weights are left in the model.
 
         Args:
             progress: Told after each step.
@@ -130,8 +135,8 @@ class Trainer:
         Raises:
             DivergedError: If a loss is not finite.
         """
-        per_epoch = steps_per_epoch(self.examples, self.batch_size)
-        total = per_epoch * self.epochs
+        total = self.steps
+        per_round = max(1, -(-total // ROUNDS))
         sums: dict[str, list[float]] = self._resume()
         saved = time.monotonic()
         while self.history.steps < total and not self._exhausted():
@@ -141,14 +146,14 @@ class Trainer:
             for name, value in self._step(step).items():
                 sums.setdefault(name, []).append(value)
             self.history.steps += 1
-            epoch_done = self.history.steps % per_epoch == 0
-            if epoch_done:
-                self._end_epoch(self.history.steps // per_epoch - 1, sums, writer)
+            round_done = self.history.steps % per_round == 0 or self.history.steps == total
+            if round_done:
+                self._end_round(-(-self.history.steps // per_round) - 1, sums, writer)
                 sums = {}
             self.history.seconds += time.monotonic() - start
             if progress is not None:
                 progress(self.history.steps, total, {name: float(np.mean(one[-20:])) for name, one in sums.items()})
-            if self.folder is not None and (epoch_done or time.monotonic() - saved > CHECKPOINT_SECONDS):
+            if self.folder is not None and (round_done or time.monotonic() - saved > CHECKPOINT_SECONDS):
                 self._save(sums)
                 saved = time.monotonic()
         if self._best is not None:
@@ -181,11 +186,12 @@ class Trainer:
         seed, examples = self.config.seed, self.examples
         found: dict[str, Tensor] = {}
         if examples.customers is not None and len(examples.customers.train):
-            plan = customer_plan(examples.customers, seed=seed, step=step, size=self.batch_size, cuts=CUTS)
+            plan = customer_plan(
+                examples.customers, seed=seed, step=step, size=self.batch_size, cuts=CUTS[self.config.size]
+            )
             found |= self.stepper.customer_losses(examples.customers, plan, seed=seed)
         for salt, (name, products) in enumerate(examples.products.items()):
-            steps = steps_per_epoch(examples, self.batch_size) * self.epochs
-            size = int(np.clip(len(products.train) * PRODUCT_PASSES / steps, 32, MOST_PRODUCTS))
+            size = int(np.clip(len(products.train) * PRODUCT_PASSES / self.steps, 32, MOST_PRODUCTS))
             rows = product_rows(products, seed=seed, step=step, size=size, salt=salt)
             found[name] = self.stepper.product_loss(name, products, rows)
         for name, demand in examples.demand.items():
@@ -210,15 +216,45 @@ class Trainer:
             if len(products.valid):
                 found[name] = self.stepper.product_loss(name, products, products.valid[:4000])
         for name, demand in examples.demand.items():
-            for origin in demand.valid:
-                rows = np.arange(len(demand.items))
-                found[name] = self.stepper.demand_loss(
-                    name, cut_rows(demand.source.at(int(origin)), rows), demand.items
-                )
+            if len(demand.valid):
+                panel = cut_rows(demand.source.at(demand.complete), demand.valid)
+                found[name] = self.stepper.demand_loss(name, panel, demand.items[demand.valid])
         return {name: float(loss) for name, loss in found.items()}
 
-    def _end_epoch(
-        self, epoch: int, sums: Mapping[str, list[float]], writer: Callable[[str, float, int], None] | None
+    @torch.no_grad()
+    def calibrations(self) -> dict[str, Calibration]:
+        """Corrections of amounts, prices and pieces by what is held back."""
+        self.model.eval()
+        examples, found = self.examples, {}
+        for name, products in examples.products.items():
+            if self.stepper.tasks[name].shape == "quantiles" and len(products.valid):
+                out, truth = self.stepper.product_numbers(name, products, products.valid)
+                found[name] = calibrate(truth, *np.exp(out.T), relative=True)
+        for name, demand in examples.demand.items():
+            if len(demand.valid):
+                panel = cut_rows(demand.source.at(demand.complete), demand.valid)
+                out = self.stepper.demand_numbers(name, panel, demand.items[demand.valid])
+                known = panel.truth[:, : out.shape[1]].ravel().astype(np.float64)
+                found[name] = calibrate(known, *out.reshape(-1, 3).T)
+        if examples.customers is not None and len(examples.customers.valid):
+            plan = CustomerPlan(examples.customers.valid, np.zeros(1, dtype=np.int64))
+            factors = self._levels(examples.customers)
+            for name, (out, truth) in self.stepper.amounts(examples.customers, plan).items():
+                found[name] = calibrate(truth, *out.T, factor=factors.get(name, 1.0))
+        return found
+
+    def _levels(self, examples: CustomerExamples) -> dict[str, float]:
+        """By how much amounts were off in sum over the newest whole horizon: the shop's own trend, within bounds."""
+        totals: dict[str, np.ndarray[Any, Any]] = {}
+        everybody = np.concatenate([examples.train, examples.valid])
+        for start in range(0, len(everybody), VALID_CUSTOMERS):
+            plan = CustomerPlan(everybody[start : start + VALID_CUSTOMERS], np.zeros(1, dtype=np.int64))
+            for name, (out, truth) in self.stepper.amounts(examples, plan, newest=True).items():
+                totals[name] = totals.get(name, np.zeros(2)) + np.array([truth.sum(), out[:, 0].sum()])
+        return {name: float(np.clip(one[0] / max(one[1], 1e-9), *LEVEL_BOUNDS)) for name, one in totals.items()}
+
+    def _end_round(
+        self, number: int, sums: Mapping[str, list[float]], writer: Callable[[str, float, int], None] | None
     ) -> None:
         history = self.history
         valid = self.validate()
@@ -228,13 +264,13 @@ class Trainer:
             history.valid.setdefault(name, []).append(value)
         score = self._score()
         if not valid or score < history.best_score:
-            history.best_score, history.best_epoch = score, epoch
+            history.best_score, history.best_round = score, number
             self._best = {name: one.detach().clone() for name, one in self.model.state_dict().items()}
         if writer is not None:
             for name in sums:
-                writer(f"train/{name}", history.train[name][-1], epoch)
+                writer(f"train/{name}", history.train[name][-1], number)
             for name, value in valid.items():
-                writer(f"valid/{name}", value, epoch)
+                writer(f"valid/{name}", value, number)
 
     def _score(self) -> float:
         """Mean over tasks of the last validation loss relative to the first."""
@@ -243,7 +279,7 @@ class Trainer:
 
     def _exhausted(self) -> bool:
         done = max((len(one) for one in self.history.valid.values()), default=0)
-        return done > 0 and done - 1 - self.history.best_epoch >= self.config.patience
+        return done > 0 and done - 1 - self.history.best_round >= self.config.patience
 
     def _set_rate(self, step: int, total: int) -> None:
         """Linear warm-up over 5 % of the steps, then a cosine down to 5 %."""
@@ -264,7 +300,7 @@ class Trainer:
             best = self.folder / "best.safetensors"
             current = self.model.state_dict()
             self.model.load_state_dict(self._best)
-            save_checkpoint(best, self.model, {}, {"epoch": self.history.best_epoch})
+            save_checkpoint(best, self.model, {}, {"round": self.history.best_round})
             self.model.load_state_dict(current)
 
     def _resume(self) -> dict[str, list[float]]:

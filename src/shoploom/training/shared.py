@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,9 @@ from shoploom.model.build import HeadSpec, ModelSpec, build_model
 from shoploom.model.multitask import MultiTaskModel
 from shoploom.tasks import TASKS
 from shoploom.tasks.base import Task
-from shoploom.training.examples import Examples, collect
-from shoploom.training.loop import BATCH, EPOCHS, History, Progress, Trainer, choose_device
+from shoploom.training.calibrate import Calibration
+from shoploom.training.examples import Examples, collect, steps_per_epoch
+from shoploom.training.loop import BATCH, STEPS, History, Progress, Trainer, choose_device
 from shoploom.training.steps import Scales, Stepper
 
 MOST_CUTS = 14
@@ -31,6 +32,7 @@ class SharedModel:
     spec: ModelSpec
     pipeline: FeaturePipeline
     history: History
+    calibration: dict[str, Calibration] = field(default_factory=dict)
 
 
 def usable_tasks(shop: ShopArrays, wanted: tuple[str, ...] = ()) -> tuple[dict[str, Task], dict[str, str]]:
@@ -62,10 +64,12 @@ def train_shared(
         folder: For checkpoints: a killed run goes on from there.
         progress, writer: Told about steps and epochs.
         start: A trained model to go on from (with everything, nothing held back).
-        share: Part of the epochs to do, for going on.
+        share: Part of the steps to do, for going on.
     """
     device = choose_device(config.device)
     torch.manual_seed(config.seed)
+    if device.type == "cpu":  # scattered sums by several threads end in another digit each time without it
+        torch.use_deterministic_algorithms(mode=True)
     pipeline = FeaturePipeline.fit(shop) if start is None else start.pipeline
     view = pipeline.view(shop)
     examples = collect(shop, view, tasks, most_cuts=MOST_CUTS, hold=start is None)
@@ -74,19 +78,21 @@ def train_shared(
     model.to(device)
     scales = _scales(tasks, examples)
     stepper = Stepper(model, spec=spec, view=view, examples=examples, tasks=tasks, scales=scales, device=device)
-    epochs = config.epochs or EPOCHS[config.size]
+    size = config.batch_size or BATCH[config.size]
+    steps = config.epochs * steps_per_epoch(examples, size) if config.epochs else STEPS[config.size]
     trainer = Trainer(
         model,
         stepper,
         config=config if start is None else replace(config, patience=10**6),
-        epochs=max(1, round(epochs * share)),
-        batch_size=config.batch_size or BATCH[config.size],
+        steps=max(1, round(steps * share)),
+        batch_size=size,
         folder=folder,
         learning_rate=config.learning_rate * (1.0 if start is None else 0.5),
     )
     history = trainer.run(progress, writer=writer)
-    model.eval()
-    return SharedModel(model, spec, pipeline, history if start is None else start.history)
+    calibration = trainer.calibrations() if start is None else start.calibration
+    model.to("cpu").eval()
+    return SharedModel(model, spec, pipeline, history if start is None else start.history, calibration)
 
 
 def _spec(shop: ShopArrays, tasks: Mapping[str, Task], examples: Examples, config: TrainConfig) -> ModelSpec:

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from shoploom.features.candidates import Candidates, Reach
 from shoploom.features.panel import Panel
-from shoploom.features.pipeline import ShopView
+from shoploom.features.pipeline import ShopView, VisitArrays
 from shoploom.model.build import ModelSpec
+from shoploom.model.encoders.customer import CustomerState
 from shoploom.model.encoders.item import ItemBatch
 from shoploom.model.heads.demand import demand_batch
 from shoploom.model.heads.ranking import sampled_softmax
@@ -107,10 +108,30 @@ class Stepper:
                 losses |= {} if loss is None else {name: loss}
         return losses
 
+    def _states(self, examples: CustomerExamples, plan: CustomerPlan) -> tuple[VisitArrays, CustomerState]:
+        """States of some customers at all cuts."""
+        visits = self.view.visits(plan.customers)
+        use = ItemUse.of(visits.line_items)
+        vectors = self.encode(use.rows)
+        as_of = np.tile(examples.days - self.view.shop.end, (len(plan.customers), 1))
+        places = use.place(visits.line_items, self.device)
+        return visits, self.model.encode_customers(visit_batch(visits, as_of, vectors, places))
+
     def _plain(
         self, task: Task, examples: CustomerExamples, plan: CustomerPlan, states: Tensor, rates: Tensor
     ) -> Tensor | None:
-        """The loss of a task with one answer per customer and moment, at all cuts: they cost next to nothing."""
+        """The loss of a task with one answer per customer and moment."""
+        found = self._plain_cases(task, examples, plan)
+        if found is None:
+            return None
+        place, truth = found
+        x_nD = self.model.shared("customer", states.flatten(0, 1)[place], task.name)
+        return self._loss(task, x_nD, truth, rates.flatten(0, 1)[place])
+
+    def _plain_cases(
+        self, task: Task, examples: CustomerExamples, plan: CustomerPlan, *, newest: bool = False
+    ) -> tuple[Tensor, Truth] | None:
+        """Positions among the states and the truth, at all cuts (they cost next to nothing) or the newest labelled."""
         flat, truths = [], []
         for cut in range(len(examples.days)):
             found: CutCases | None = examples.standing.get(task.name) or examples.by_task[task.name][cut]
@@ -121,12 +142,11 @@ class Stepper:
             flat.append(known * len(examples.days) + cut)
             assert found.cases.truth is not None
             truths.append(truth_rows(found.cases.truth, rows[known]))
+            if newest:
+                break
         if not sum(len(one) for one in flat):
             return None
-        place = torch.from_numpy(np.concatenate(flat)).to(self.device)
-        truth = _joined(truths)
-        x_nD = self.model.shared("customer", states.flatten(0, 1)[place], task.name)
-        return self._loss(task, x_nD, truth, rates.flatten(0, 1)[place])
+        return torch.from_numpy(np.concatenate(flat)).to(self.device), _joined(truths)
 
     def _loss(self, task: Task, x_nD: Tensor, truth: Truth, rates: Tensor | None = None) -> Tensor:
         head = self.model.heads[task.name]
@@ -199,6 +219,41 @@ class Stepper:
         assert cases.truth is not None
         vectors = self.encode(cases.units[rows], task.hides, keep_ids=True)
         return self._loss(task, self.model.shared("product", vectors, name), truth_rows(cases.truth, rows))
+
+    def product_numbers(
+        self, name: str, examples: ProductExamples, rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Raw answers (n, 3) of a product task and the truth (n,)."""
+        task, cases = self.tasks[name], examples.cases
+        vectors = self.model.shared("product", self.encode(cases.units[rows], task.hides), name)
+        assert cases.truth is not None
+        assert cases.truth.numbers is not None
+        return self.model.heads[name](vectors).double().cpu().numpy(), cases.truth.numbers[rows]
+
+    def demand_numbers(self, name: str, panel: Panel, items: NDArray[np.integer]) -> NDArray[np.float64]:
+        """Forecasts (n, W, 3) at one origin."""
+        vectors = self.model.shared("block", self.encode(items), name)
+        out: NDArray[np.float64] = (
+            self.model.heads[name](vectors, demand_batch(panel, self.device)).double().cpu().numpy()
+        )
+        return out
+
+    def amounts(
+        self, examples: CustomerExamples, plan: CustomerPlan, *, newest: bool = False
+    ) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Raw answers (n, 3) and truth (n,) of every amount task for some customers, at all cuts or the newest one."""
+        state = self._states(examples, plan)[1]
+        found = {}
+        for name, task in self.tasks.items():
+            if task.space == "customer" and task.shape == "amount":
+                cases = self._plain_cases(task, examples, plan, newest=newest)
+                if cases is not None:
+                    flat, truth = cases
+                    assert truth.numbers is not None
+                    viewed = self.model.shared("customer", state.vector.flatten(0, 1)[flat], name)
+                    out = self.model.heads[name](viewed, state.rates.flatten(0, 1)[flat])
+                    found[name] = out.double().cpu().numpy(), truth.numbers
+        return found
 
     def demand_loss(self, name: str, panel: Panel, items: NDArray[np.integer]) -> Tensor:
         """The loss of the demand task on some products at one origin."""

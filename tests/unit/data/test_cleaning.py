@@ -28,7 +28,9 @@ def events(**columns: list[object]) -> pl.DataFrame:
     return schema.conform("events", pl.DataFrame({**base, **columns}, strict=False))
 
 
-def flags(frame: pl.DataFrame, rules: CleaningConfig = CLOSED, products: pl.DataFrame | None = None) -> dict[str, list[bool]]:
+def flags(
+    frame: pl.DataFrame, rules: CleaningConfig = CLOSED, products: pl.DataFrame | None = None
+) -> dict[str, list[bool]]:
     flagged = cleaning.flag(frame, schema.empty("products") if products is None else products, rules)
     return {name: flagged[f"is_{name}"].to_list() for name in ("purchase", "goods", "priced")}
 

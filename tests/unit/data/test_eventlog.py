@@ -123,7 +123,7 @@ def test_a_wrong_event_is_named_and_nothing_is_written(log, fields, message):
 
 @pytest.mark.parametrize("body", [b"{", b'{"type": "view"}', b"\xff\xfe\x00", b'[{"type"', b"[1]"])
 def test_garbage_is_no_batch(body):
-    with pytest.raises(SchemaError, match="JSON|expected `(object|array)`"):
+    with pytest.raises(SchemaError, match=r"JSON|expected `(object|array)`"):
         decode_batch(body)
 
 

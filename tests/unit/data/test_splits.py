@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -42,7 +44,7 @@ def test_rolling_cuts_use_no_future_twice(shop):
     splits = list(rolling_splits(shop, 3))
     assert [split.cut for split in splits] == sorted(split.cut for split in splits)
     assert splits[-1].cut == last_cut(shop)
-    for one, other in zip(splits, splits[1:], strict=False):
+    for one, other in pairwise(splits):
         assert one.future.time.max() < other.future.time.min()
 
 

@@ -78,6 +78,17 @@ def test_derived_products_fill_gaps_and_never_overwrite(workspace):
     assert workspace.read("products").select("title", "brand").rows() == [("Catalogue", "X"), ("Line b", None)]
 
 
+def test_attributes_are_merged_name_by_name(workspace):
+    def put(text: str, **options: bool) -> str:
+        frame = pl.DataFrame({"customer_id": ["1"], "attributes": [text]})
+        workspace.append("customers", frame, source="t", **options)
+        return workspace.read("customers")["attributes"].item()
+
+    put('{"age":"30"}')
+    assert put('{"age":"40","country":"UK"}', fill_only=True) == '{"age":"30","country":"UK"}'
+    assert put('{"age":"41","country":null}') == '{"age":"41","country":"UK"}'
+
+
 def test_promotions_without_a_store_have_one_key(workspace):
     plan = pl.DataFrame({"product_id": ["a"], "start": [START], "end": [START + timedelta(days=7)], "share": [0.5]})
     workspace.append("promotions", plan, source="t")

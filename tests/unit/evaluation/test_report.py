@@ -107,8 +107,10 @@ def test_verdict_follows_the_interval_and_the_direction(
     assert verdict(task, "rival") == expected
 
 
-def test_best_rival_is_never_the_shared_model() -> None:
+def test_best_rival_has_no_part_of_the_shared_model() -> None:
     report = make_report()
+    report["tasks"]["next_basket"]["members"]["blend"] = {"ndcg@10": spread(0.2, 0.01)}
+    report["tasks"]["next_basket"]["differences"]["blend"] = spread(-0.1, 0.01)
     assert best_rival(report["tasks"]["next_basket"]) == "tifu_knn"
     assert best_rival(report["tasks"]["demand"]) == "lightgbm_demand"
     assert best_rival(report["tasks"]["profile"]) is None
@@ -127,7 +129,7 @@ def test_gains_point_the_same_way_whichever_direction_is_better() -> None:
 
 def test_numbers_read_well() -> None:
     assert [number(v) for v in (0.5, 0.004321, 99.96, 123.4, 0.0)] == ["0.500", "0.00432", "100.0", "123", "0"]
-    assert signed(0.0) == "+0"
+    assert signed(0.0) == "0"
     assert finite({"a": [math.inf, 1, "x"]}) == {"a": [None, 1, "x"]}
 
 

@@ -239,11 +239,14 @@ def _utc(moments: pl.Series, timezone: str) -> pl.Series:
 
 def _try(spelled: pl.Series, form: str) -> pl.Series:
     """Zoned formats give UTC, others naive local moments; what does not fit is null."""
-    if "%H" not in form and "%I" not in form:
-        return spelled.str.to_date(form, strict=False).cast(schema.STAMP)
     zoned = "z" in form
-    spelled = spelled.str.replace(r"(?i) ?(UTC|Z)$", "+0000") if zoned else spelled
-    return spelled.str.to_datetime(form, strict=False, time_unit="us", time_zone="UTC" if zoned else None)
+    if "%H" not in form and "%I" not in form:
+        moments = spelled.str.to_date(form, strict=False).cast(schema.STAMP)
+    else:
+        spelled = spelled.str.replace(r"(?i) ?(UTC|Z)$", "+0000") if zoned else spelled
+        moments = spelled.str.to_datetime(form, strict=False, time_unit="us", time_zone="UTC" if zoned else None)
+    # A full year of two digits is a year of the wrong format, not of the Roman empire.
+    return moments.set((moments.dt.year() < 100).fill_null(value=False), None)
 
 
 def _parsed(spelled: pl.Series, form: str, timezone: str, note: str) -> Read:

@@ -155,6 +155,8 @@ def _resolved(path: Path, frame: pl.DataFrame, table: str, request: ImportReques
     kept = {role: value for role, value in remembered.items() if role in roles.ROLES[table] and _in(frame, value)}
     taken = {**kept, **strict}
     found = {role: names for role, names in roles.detect(frame.columns, table, taken).items() if role not in taken}
+    if schema.EVENT_ID in found and frame[found[schema.EVENT_ID][0]].n_unique() < len(frame):
+        del found[schema.EVENT_ID]  # it numbers something else, and would make events repeat one another
     mapping: dict[str, str | list[str]] = {**found, **taken, **option}
     framing.checked(mapping, frame.columns, table, str(path))
     notes: list[str] = []

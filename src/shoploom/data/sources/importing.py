@@ -40,7 +40,7 @@ class ImportResult:
 
 def make_request(
     workspace: Workspace,
-    name: str,
+    source: Source | str,
     *,
     paths: Sequence[Path | str] = (),
     table: str | None = None,
@@ -52,14 +52,15 @@ def make_request(
 
     Args:
         workspace: Where the rows will go; its configuration is the base.
-        name: Of the source.
+        source: A source, or the name of one.
         paths: Files or folders.
         table: The canonical table that all paths hold; found by the columns where None.
         mapping: Canonical column -> the shop's, on top of what ``shoploom.toml`` remembers.
         currency: Of the shop, if not yet right in ``shoploom.toml``.
         timezone: IANA name of the shop's clock, likewise.
     """
-    source: Source = SOURCES.load(name)()
+    if isinstance(source, str):
+        source = _load(source)
     config = _with_settings(workspace.config, source.settings())
     given = {key: value for key, value in (("currency", currency), ("timezone", timezone)) if value is not None}
     config = dataclasses.replace(config, shop=dataclasses.replace(config.shop, **given))
@@ -70,15 +71,15 @@ def make_request(
     return source, request, config
 
 
-def plan_source(workspace: Workspace, name: str, **options: Any) -> ImportPlan:
+def plan_source(workspace: Workspace, source: Source | str, **options: Any) -> ImportPlan:
     """What ``import_source`` with the same options would do; writes nothing."""
-    source, request, _ = make_request(workspace, name, **options)
+    source, request, _ = make_request(workspace, source, **options)
     return source.plan(request)
 
 
 def import_source(
     workspace: Workspace,
-    name: str,
+    source: Source | str,
     *,
     progress: Callable[[str], None] | None = None,
     **options: Any,
@@ -89,14 +90,14 @@ def import_source(
 
     Args:
         workspace: Where the rows go.
-        name: Of the source.
+        source: A source, or the name of one.
         progress: Called with a line per table.
         **options: As for ``make_request``: ``paths``, ``table``, ``mapping``, ``currency``, ``timezone``.
 
     Raises:
         SchemaError: If the data cannot be read; tables before the wrong one are complete, nothing is half there.
     """
-    source, request, config = make_request(workspace, name, **options)
+    source, request, config = make_request(workspace, source, **options)
     tables: dict[str, Appended] = {}
     notes: list[str] = []
     remembered = dict(config.mapping)
@@ -115,6 +116,11 @@ def import_source(
         if config != workspace.config:
             workspace.write_config(config)
     return ImportResult(source.name, tables, tuple(notes), source.caveat)
+
+
+def _load(name: str) -> Source:
+    source: Source = SOURCES.load(name)()
+    return source
 
 
 def _with_settings(config: Config, settings: Mapping[str, Mapping[str, Any]]) -> Config:

@@ -62,7 +62,7 @@ OPTIONS: Final = {
 """Further keys of a mapping, and what they say."""
 
 _ALIASES: Final[Mapping[str, str]] = {
-    schema.EVENT_ID: "eventid messageid insertid eventuuid uuid lineid rowid orderitemid orderlineid transactionlineid",
+    schema.EVENT_ID: "eventid messageid insertid eventuuid uuid",
     schema.TIME: "time timestamp datetime ts eventtime eventtimestamp originaltimestamp receivedat sentat date day "
     "invoicedate orderdate orderdatetime ordertime purchasedate purchasetime purchasedat orderpurchasetimestamp "
     "transactiondate transactiontime transactiontimestamp tdat createdat created createtime eventdate occurredat "
@@ -264,6 +264,8 @@ def table_of(columns: Iterable[str]) -> str | None:
         return "events" if schema.TIME in roles and schema.TITLE not in roles else "products"
     if schema.ORDER in roles and (customer or schema.TIME in roles):
         return "orders"
+    if customer and {schema.QUANTITY, schema.PRICE} & roles:
+        return "events"  # without a product: the missing column is named when the mapping is checked
     return "customers" if customer else None
 
 

@@ -32,5 +32,8 @@ MEMBERS = PluginTable(
         "linear_price": "shoploom.ensemble.members.linear_price:LinearPrice",
         "nearest_titles": "shoploom.ensemble.members.nearest_titles:NearestTitles",
         "lightgbm_price": "shoploom.ensemble.members.lightgbm_price:LightgbmPrice",
+        "majority_category": "shoploom.ensemble.members.majority_category:MajorityCategory",
+        "linear_category": "shoploom.ensemble.members.linear_category:LinearCategory",
+        "lightgbm_category": "shoploom.ensemble.members.lightgbm_category:LightgbmCategory",
     },
 )

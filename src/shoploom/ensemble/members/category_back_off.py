@@ -22,13 +22,13 @@ from shoploom.ensemble.members.pricing import (
     spread_of,
 )
 from shoploom.ensemble.members.storage import load_state, save_state
-from shoploom.features.encodings import Encoding
+from shoploom.features.encodings import DRAW, Encoding
 from shoploom.features.products import describe
 from shoploom.tasks.base import Cases, Numbers, Task
 
 
 class CategoryBackOff:
-    """Geometric mean price by the best key that knows the product, else by the next one.
+    """Geometric mean price by the most telling key, drawn towards the next one where few products share it.
 
     Keys are what the catalogue has: category levels, brand, attributes, pairs of a category with these, the stem of
     the product's id. How good each is, is measured on products left out.
@@ -51,7 +51,7 @@ class CategoryBackOff:
             return
         keys, target = price_keys(sheet.about), sheet.log_price
         self.overall = float(target.mean())
-        left_out = keys_out_of_fold(keys, target, sheet.fold)
+        left_out = keys_out_of_fold(keys, target, sheet.fold, draw=0.0)
         errors = {
             name: float(np.abs(mean - target)[count > 0].mean())
             for name, (mean, count) in left_out.items()
@@ -60,7 +60,7 @@ class CategoryBackOff:
         self.order = sorted(errors, key=lambda name: errors[name])
         guess = np.exp(_backed_off(left_out, self.order, self.overall, len(sheet)))
         self.factor, self.spread = mape_factor(guess, sheet.price), spread_of(guess, sheet.price)
-        self.encodings = fit_keys({name: keys[name] for name in self.order}, target)
+        self.encodings = fit_keys({name: keys[name] for name in self.order}, target, draw=0.0)
 
     def predict(self, shop: ShopArrays, cases: Cases) -> Numbers:
         """Mean, p10 and p90 of the shelf price."""
@@ -90,5 +90,5 @@ def _backed_off(known: dict[str, tuple[F64, F64]], order: list[str], overall: fl
     guess = np.full(number, overall)
     for name in reversed(order):
         means, counts = known[name]
-        guess = np.where(counts > 0, means, guess)
+        guess = (counts * means + DRAW * guess) / (counts + DRAW)
     return guess

@@ -30,16 +30,16 @@ from shoploom.features.products import Descriptions, describe
 from shoploom.tasks.base import Cases, Numbers, Task
 
 FEWEST: Final = 50
-ROUNDS: Final = {"mean": 250, "p10": 80, "p90": 80}
+ROUNDS: Final = {"mean": 120, "p10": 80, "p90": 80}
 PARAMS: Final[dict[str, Any]] = {
-    "num_leaves": 31,
-    "max_bin": 127,
-    "feature_fraction": 0.6,
+    "num_leaves": 47,
+    "max_bin": 63,
+    "feature_fraction": 0.4,
     "bagging_fraction": 0.8,
     "bagging_freq": 1,
 }
 OBJECTIVES: Final[dict[str, dict[str, Any]]] = {
-    "mean": {"objective": "l1", "learning_rate": 0.06},
+    "mean": {"objective": "l1", "learning_rate": 0.12},
     "p10": {"objective": "quantile", "alpha": 0.1, "learning_rate": 0.1},
     "p90": {"objective": "quantile", "alpha": 0.9, "learning_rate": 0.1},
 }

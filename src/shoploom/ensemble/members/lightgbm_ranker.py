@@ -30,8 +30,7 @@ from shoploom.features.shortlist import best, excludes, rules_of
 from shoploom.tasks.base import Cases, Ranked, Task
 
 FILE: Final = "trees.txt"
-MOST_CASES: Final = 1500
-"""Customers per cut that are learned from: more cost seconds and bring nothing measurable."""
+MOST_CUTS: Final = 8
 PARAMS: Final[dict[str, Any]] = {
     "learning_rate": 0.08,
     "num_leaves": 15,
@@ -50,7 +49,9 @@ class Recipe:
     Args:
         reach: Candidates per case.
         rounds: Number of trees.
-        cuts: Days before the end at which cases are made.
+        first: Days before the end of the latest cut; others follow every ``step`` days, up to ``MOST_CUTS``.
+        step: Days between cuts.
+        rows: Training rows after which no further cut is made; one cut gives at most a quarter.
         weeks: Blocks of promotions ahead that count.
         objective: LightGBM's. Discoveries are few and scattered: there plain probabilities rank as well as
             LambdaMART (recall@20 0.0288 against 0.0281 on The Complete Journey) in half the time.
@@ -58,19 +59,20 @@ class Recipe:
 
     reach: Reach
     rounds: int
-    cuts: tuple[float, ...]
+    first: float
+    step: float
+    rows: int
     weeks: int
     objective: str
 
     @classmethod
     def of(cls, shop: ShopArrays, *, new_only: bool) -> Recipe:
         """An order is soon followed by the next, discoveries take a whole horizon to show."""
-        horizon = float(shop.clock.horizon_days)
+        horizon, blocks = float(shop.clock.horizon_days), shop.clock.num_blocks
+        step = horizon / 4
         if new_only:
-            cuts = tuple(horizon + horizon / 4 * step for step in range(3))
-            return cls(Reach(own=0, popular=100, near=60), 80, cuts, shop.clock.num_blocks, "binary")
-        cuts = tuple(horizon / 4 * step for step in (1, 2, 3, 4))
-        return cls(Reach(own=100, popular=50, near=0), 120, cuts, 0, "lambdarank")
+            return cls(Reach(own=0, popular=100, near=60), 80, horizon, step, 400_000, blocks, "binary")
+        return cls(Reach(own=150, popular=60, near=0), 100, step, step, 900_000, 0, "lambdarank")
 
 
 class LightgbmRanker:
@@ -100,11 +102,10 @@ class LightgbmRanker:
         self.recipe = Recipe.of(shop, new_only=self.new_only)
         self.trees, self._grid, self.origin = None, None, shop.end
         self.sold = Bestsellers.orders(shop, goods_only=self.new_only)
-        parts = [self._labelled(shop, task, days, seed) for days in self.recipe.cuts]
-        found = [one for one in parts if one is not None]
+        found = self._examples(shop, task, seed)
         if found:
             features, labels, groups = (np.concatenate(column) for column in zip(*found, strict=True))
-            least, objective = int(np.clip(len(labels) // 400, 5, 200)), self.recipe.objective
+            least, objective = int(np.clip(len(labels) // 300, 5, 1000)), self.recipe.objective
             self.trees = Trees.train(
                 features,
                 labels,
@@ -126,10 +127,22 @@ class LightgbmRanker:
             score[known] = self.trees(self._features(shop, question, mine, self.state))
         return best(len(cases), chosen.row, chosen.item, score, cases.k)
 
+    def _examples(self, shop: ShopArrays, task: Task, seed: int) -> list[tuple[F32, NDArray[np.int8], Rows]]:
+        """The latest cut first, until there are rows enough."""
+        assert self.recipe is not None, "fit or load first"
+        found: list[tuple[F32, NDArray[np.int8], Rows]] = []
+        for number in range(MOST_CUTS):
+            one = self._labelled(shop, task, self.recipe.first + number * self.recipe.step, seed)
+            found += [one] if one is not None else []
+            if sum(len(labels) for _, labels, _ in found) >= 0.9 * self.recipe.rows:
+                break
+        return found
+
     def _labelled(
         self, shop: ShopArrays, task: Task, days: float, seed: int
     ) -> tuple[F32, NDArray[np.int8], Rows] | None:
         """Features, labels and group sizes of the cases at an earlier cut; cases without a hit teach nothing."""
+        assert self.recipe is not None, "fit or load first"
         past = shop.before(shop.end - days)
         if not (past.lines.purchase & (past.lines.customer >= 0)).any():
             return None
@@ -144,8 +157,9 @@ class LightgbmRanker:
         useful = np.flatnonzero(np.bincount(chosen.row[labels], minlength=len(cases)))
         if not len(useful):
             return None
-        if len(useful) > MOST_CASES:
-            useful = np.sort(np.random.default_rng(seed).choice(useful, MOST_CASES, replace=False))
+        most = int(self.recipe.rows / 4 / max(len(chosen.row) / len(cases), 1.0))
+        if len(useful) > most:
+            useful = np.sort(np.random.default_rng(seed).choice(useful, max(most, 1), replace=False))
         kept = find(useful, chosen.row) >= 0
         mine = Candidates(chosen.row[kept], chosen.item[kept], chosen.near[kept])
         features = self._features(past, question, mine, state)
@@ -202,8 +216,7 @@ class LightgbmRanker:
         member = cls()
         member.new_only, member.origin = settings["new_only"], settings["origin"]
         recipe = settings["recipe"]
-        recipe |= {"reach": Reach(**recipe["reach"]), "cuts": tuple(recipe["cuts"])}
-        member.recipe = Recipe(**recipe)
+        member.recipe = Recipe(**(recipe | {"reach": Reach(**recipe["reach"])}))
         shape = (len(arrays["customers"]), settings["width"])
         vectors = sp.csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
         near = Neighbours(vectors, arrays["customers"])

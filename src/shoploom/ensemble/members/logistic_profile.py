@@ -23,8 +23,8 @@ from shoploom.ensemble.members.profiling import (
 from shoploom.ensemble.members.storage import Arrays, load_state, save_state
 from shoploom.tasks.base import Cases, Classes, Task
 
-STRENGTH: Final = 0.003
-"""Inverse of the L2 penalty; there are as many features as customers."""
+STRENGTH: Final = 2.0
+"""Inverse of the L2 penalty on the mean loss: 0.003 per customer with 600 of them and 330 features."""
 
 
 class LogisticProfile:
@@ -47,7 +47,7 @@ class LogisticProfile:
 
         def learn(name: str, features: F64, codes: NDArray[np.int64], values: int) -> None:
             scaler = Scaler.fit(features)
-            model = LogisticRegression(C=STRENGTH, max_iter=500, random_state=seed)
+            model = LogisticRegression(C=STRENGTH / len(codes), max_iter=500, random_state=seed)
             model.fit(scaler(features), codes, sample_weight=balanced(codes, values))
             self.models[name] = (scaler, _logit_table(model.coef_, model.intercept_, model.classes_, values))
 

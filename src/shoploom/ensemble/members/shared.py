@@ -32,6 +32,7 @@ from shoploom.model.multitask import MultiTaskModel
 from shoploom.tasks import TASKS
 from shoploom.tasks.base import Cases, Classes, Numbers, Prediction, Ranked, Task
 from shoploom.tasks.category import category_labels
+from shoploom.training.calibrate import Calibration, from_dict, to_dict
 from shoploom.training.checkpoint import load_model, save_model
 from shoploom.training.loop import History
 from shoploom.training.shared import SharedModel, train_shared
@@ -120,8 +121,10 @@ class SharedAnswers:
         if task.shape == "binary":
             return Numbers({"probability": torch.sigmoid(head(x)).double().numpy()})
         out = head(x, rates) if task.shape == "amount" else torch.exp(head(x))
-        mean, low, high = out.double().numpy().T
-        return Numbers({"mean": mean, "p10": np.minimum(low, mean), "p90": np.maximum(high, mean)})
+        return self._calibrated(task, *out.double().numpy().T)
+
+    def _calibrated(self, task: Task, mean: F64, low: F64, high: F64) -> Numbers:
+        return Numbers(self.shared.calibration.get(task.name, Calibration()).apply(mean, low, high))
 
     def _states(self, shop: ShopArrays, units: NDArray[np.integer]) -> tuple[Tensor, Tensor]:
         view, vectors = self.prepared(shop)
@@ -172,8 +175,7 @@ class SharedAnswers:
         viewed = self.model.shared("block", vectors[torch.from_numpy(items.astype(np.int64))], task.name)
         panel = cut_rows(source.at(source.blocks), np.arange(len(items)))
         out = self.model.heads[task.name](viewed, demand_batch(panel, CPU)).double().numpy()
-        mean, low, high = out[place, np.minimum(cases.blocks, out.shape[1] - 1)].T
-        return Numbers({"mean": mean, "p10": np.minimum(low, mean), "p90": np.maximum(high, mean)})
+        return self._calibrated(task, *out[place, np.minimum(cases.blocks, out.shape[1] - 1)].T)
 
 
 class Shared:
@@ -236,6 +238,7 @@ def save_answers(folder: Path, answers: SharedAnswers) -> None:
         "features": answers.shared.pipeline.to_dict(),
         "values": answers.values,
         "history": vars(answers.shared.history),
+        "calibration": to_dict(answers.shared.calibration),
     }
     (folder / "model.json").write_text(json.dumps(state), encoding="utf-8")
 
@@ -265,7 +268,8 @@ def _read_answers(folder: Path) -> SharedAnswers:
     values = {
         task: {name: tuple(one) for name, one in attributes.items()} for task, attributes in state["values"].items()
     }
-    return SharedAnswers(SharedModel(model, spec, pipeline, History(**state["history"])), values)
+    history, calibration = History(**state["history"]), from_dict(state["calibration"])
+    return SharedAnswers(SharedModel(model, spec, pipeline, history, calibration), values)
 
 
 def _chunks(units: NDArray[np.integer], size: int) -> list[NDArray[np.integer]]:

@@ -70,7 +70,9 @@ class ItemEncoder(nn.Module):
         num_brands: Brands.
         buckets: Size of the text hash.
         dim: Width D of the vectors.
-        id_dropout, field_dropout: Chance that a product's id, any other field, is hidden in training.
+        id_dropout: Chance that a product's id is hidden in training.
+        field_dropout: Likewise, each other field.
+        token_dropout: Likewise, each word.
 
     Shape:
         ItemBatch of n products. Returns (n, D).
@@ -86,12 +88,14 @@ class ItemEncoder(nn.Module):
         dim: int,
         id_dropout: float = 0.2,
         field_dropout: float = 0.05,
+        token_dropout: float = 0.25,
     ) -> None:
         super().__init__()
         self.num_ids = num_ids
         self.dim = dim
         self.id_dropout = id_dropout
         self.field_dropout = field_dropout
+        self.token_dropout = token_dropout
         self.id_table = nn.Embedding(num_ids + 1, dim, padding_idx=0, sparse=True)
         self.level_tables = nn.ModuleList(nn.Embedding(size + 1, dim, padding_idx=0) for size in level_sizes)
         self.brand_table = nn.Embedding(num_brands + 1, dim, padding_idx=0)
@@ -126,7 +130,7 @@ class ItemEncoder(nn.Module):
         if "brand" not in hide:
             parts.append(self._dropped(self.brand_table(batch.brand), self.field_dropout))
         if "text" not in hide:
-            words = self.token_table(batch.tokens, batch.token_offsets, per_sample_weights=batch.token_weights)
+            words = self.token_table(batch.tokens, batch.token_offsets, per_sample_weights=self._weights(batch))
             parts.append(self._dropped(words, self.field_dropout))
         parts.append(self.numbers(self._numbers(batch.numbers, "price" in hide)))
         x_nD = self.norm(torch.stack(parts).sum(dim=0))
@@ -142,6 +146,13 @@ class ItemEncoder(nn.Module):
         price = price * has_price
         columns = [price, price**2 / 4, has_price, size / 4, (size / 4) ** 2, has_size, price * size / 8]
         return torch.stack([*columns, torch.ones_like(price)], dim=1)
+
+    def _weights(self, batch: ItemBatch) -> Tensor:
+        """Token weights; in training each token is left out with a chance, so that no title is learned by heart."""
+        weights = batch.token_weights
+        if not self.training:
+            return weights
+        return weights * (torch.rand_like(weights) > self.token_dropout) / (1 - self.token_dropout)
 
     def _dropped(self, x_nD: Tensor, chance: float) -> Tensor:
         if not self.training or chance == 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -74,6 +74,22 @@ def date_in(timezone: str) -> Callable[[str | None], str]:
     return write
 
 
+def last_day_in(timezone: str) -> Callable[[str | None], str]:
+    """A filter that writes the last day before a moment, for ends that do not count themselves.
+
+    Example:
+        >>> last_day_in("America/New_York")("2018-01-01T05:00:00Z")
+        '31 Dec 2017'
+    """
+    write = date_in(timezone)
+
+    def before(text: str | None) -> str:
+        moment = parsed(text)
+        return write(None if moment is None else (moment - timedelta(seconds=1)).isoformat())
+
+    return before
+
+
 def parsed(text: str | None) -> datetime | None:
     """An ISO moment with its zone; UTC where it names none."""
     if not text:
@@ -107,6 +123,7 @@ def filters(currency: str, timezone: str) -> dict[str, Callable[..., Any]]:
         "money": money(currency),
         "share": share,
         "date": date_in(timezone),
+        "last_day": last_day_in(timezone),
         "hue": hue,
         "initials": initials,
         "number": number,

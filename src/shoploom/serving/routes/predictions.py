@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from shoploom.apps import demand, predictions, pricing
-from shoploom.data import schema
 from shoploom.serving.inputs import PredictBody, PriceBody
 from shoploom.serving.service import answer, service_of
 
@@ -36,10 +35,8 @@ async def get_price(request: Request, product_id: GivenProduct) -> Response:
 async def post_price(request: Request, body: PriceBody) -> Response:
     """For a product of the catalogue by `product_id`, or for one that does not exist yet by its columns."""
     service = service_of(request)
-    if body.product_id is not None:
-        return answer(request, await service.run_slow(pricing.price, service.engine, body.product_id))
-    values = body.model_dump(exclude={schema.PRODUCT}, exclude_none=True)
-    return answer(request, await service.run_slow(pricing.quote, service.engine, values))
+    values = body.model_dump(exclude_none=True)
+    return answer(request, await service.run_slow(pricing.price_or_quote, service.engine, values))
 
 
 @ROUTER.post("/predict/{task}", summary="Any task, for many ids")

@@ -67,7 +67,11 @@ def frame(source: CompleteJourney, table: str) -> pl.DataFrame:
 def test_money_is_per_unit_and_lines_without_pieces_keep_their_amount(source):
     events = frame(source, "events")
     assert events.select("price", "amount", "discount").rows() == [(1.5, 3.0, 0.5), (None, 0.5, None), (1.0, 1.0, 0.0)]
-    assert [None if one is None else json.loads(one) for one in events["context"]] == [None, None, {"coupon_disc": 0.55}]
+    assert [None if one is None else json.loads(one) for one in events["context"]] == [
+        None,
+        None,
+        {"coupon_disc": 0.55},
+    ]
 
 
 def test_shares_count_stores_once(source):
