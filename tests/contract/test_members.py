@@ -15,7 +15,7 @@ from shoploom.tasks import TASKS
 from shoploom.tasks.base import Cases, Classes, Numbers, Prediction, Ranked
 from tests.shops import make_shop
 
-PAIRS = [(task, name) for task in TASKS for name in TASKS.load(task)().rivals if name in MEMBERS]
+PAIRS = [(task, name) for task in TASKS for name in ("shared", *TASKS.load(task)().rivals) if name in MEMBERS]
 RANKERS = [(task, name) for task, name in PAIRS if TASKS.load(task)().shape == "ranking"]
 CUSTOMERS = [(task, name) for task, name in PAIRS if TASKS.load(task)().unit == "customer"]
 members = pytest.mark.parametrize(("task", "name"), PAIRS)

@@ -12,9 +12,9 @@ HEAVY = ("torch", "sklearn", "scipy", "lightgbm", "polars", "pandas", "numpy", "
 
 def loaded(code: str) -> set[str]:
     """Heavy packages in a fresh interpreter after some code."""
-    probe = f"{code}\nimport sys; print('|'.join(n for n in {HEAVY!r} if n in sys.modules))"
+    probe = f"{code}\nimport sys; print('loaded', *(name for name in {HEAVY!r} if name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=120, check=True)
-    return set(done.stdout.strip().splitlines()[-1].split("|")) - {""} if done.stdout.strip() else set()
+    return set(done.stdout.splitlines()[-1].split()[1:])
 
 
 def test_the_probe_notices_a_heavy_package() -> None:

@@ -157,7 +157,11 @@ class CandidateFeatures:
             kindred = one.spectral.best(profile[number], self.reach.kindred, allowed)
             rows += [np.repeat(mine, len(top)), np.repeat(mine, kindred.shape[1])]
             items += [np.tile(top, len(mine)).astype(np.int64), kindred.ravel().astype(np.int64)]
-        return np.concatenate(rows), np.concatenate(items)
+        row, item = np.concatenate(rows), np.concatenate(items)
+        if allowed is None:
+            return row, item
+        shown = allowed[item]
+        return row[shown], item[shown]
 
     def _static(
         self,
@@ -280,7 +284,7 @@ class _Padded:
     def fill_rows(self, values: F32) -> F32:
         out = np.zeros((self.shape[0] * self.shape[1], values.shape[1]), dtype=np.float32)
         out[self.place] = values
-        return out.reshape(*self.shape, -1)
+        return out.reshape(*self.shape, values.shape[1])
 
 
 def set_keys(owner: NDArray[np.int64], item: I32, count: int, mask: Flags) -> NDArray[np.int64]:

@@ -156,7 +156,7 @@ class ShopView:
         return VisitArrays(
             histories.lines.item[shown],
             line_place[shown],
-            out.reshape(*shape, -1),
+            out.reshape(*shape, numbers.shape[1]),
             time.reshape(shape),
             amount.reshape(shape),
         )

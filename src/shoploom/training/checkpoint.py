@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,18 @@ def load_model(folder: Path, model: nn.Module) -> None:
     model.load_state_dict(load_file(folder / "weights.safetensors"))
 
 
+def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Named tensors, written beside and renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path, {name: one.detach().cpu().contiguous() for name, one in weights.items()}, {})
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """What ``save_weights`` wrote."""
+    found: dict[str, Tensor] = load_file(path)
+    return found
+
+
 def save_checkpoint(path: Path, model: nn.Module, optimisers: dict[str, Optimizer], state: dict[str, Any]) -> None:
     """Everything that a resumed run needs: written beside and renamed, so that a kill leaves the old one.
 
@@ -44,11 +57,7 @@ def save_checkpoint(path: Path, model: nn.Module, optimisers: dict[str, Optimize
                 kept = value if isinstance(value, Tensor) else torch.tensor(float(value))
                 tensors[f"optimiser/{name}/{number}/{key}"] = kept.detach().cpu().contiguous()
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    save_file(tensors, temporary, metadata={"state": json.dumps(state)})
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    _write(path, tensors, {"state": json.dumps(state)})
 
 
 def load_checkpoint(path: Path, model: nn.Module, optimisers: dict[str, Optimizer]) -> dict[str, Any]:
@@ -70,3 +79,11 @@ def load_checkpoint(path: Path, model: nn.Module, optimisers: dict[str, Optimize
         whole = optimiser.state_dict()
         optimiser.load_state_dict({"state": kept, "param_groups": whole["param_groups"]})
     return state
+
+
+def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    temporary = path.with_suffix(".tmp")
+    save_file(tensors, temporary, metadata=metadata)
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)

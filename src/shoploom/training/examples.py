@@ -24,6 +24,7 @@ from shoploom.tasks.base import Cases, Task, Truth
 CUT_DAYS = 14.0
 LEAST_HISTORY_DAYS = 42.0
 VALID_PERCENT = 10
+LABELLED_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,9 @@ class CustomerExamples:
         days: (cuts,) moments, newest first.
         by_task: For each task its cases per cut, None where its horizon had not passed by then.
         standing: Cases of tasks whose labels have no date.
-        train, valid: Customers to learn from and to stop by.
+        train: Customers to learn from.
+        valid: Customers to stop by.
+        labelled: Those to learn from that have standing labels.
     """
 
     days: F64
@@ -50,6 +53,7 @@ class CustomerExamples:
     standing: Mapping[str, CutCases]
     train: I32
     valid: I32
+    labelled: I32
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,13 @@ def _customers(shop: ShopArrays, tasks: Mapping[str, Task], most_cuts: int, hold
             dated[name].append(_placed(task.cases(past, future), len(shop.customers)) if usable else None)
     buyers = np.unique(shop.lines.customer[shop.lines.customer >= 0]).astype(np.int32)
     held = _held(shop.customers.ids, buyers) if hold else np.zeros(len(buyers), dtype=bool)
-    return CustomerExamples(np.asarray(days, dtype=np.float64), dated, standing, buyers[~held], buyers[held])
+    train = buyers[~held]
+    known = np.zeros(len(shop.customers), dtype=bool)
+    for one in standing.values():
+        known |= one.place >= 0
+    return CustomerExamples(
+        np.asarray(days, dtype=np.float64), dated, standing, train, buyers[held], train[known[train]]
+    )
 
 
 def _placed(cases: Cases, count: int) -> CutCases:
@@ -192,7 +202,12 @@ def customer_plan(examples: CustomerExamples, *, seed: int, step: int, size: int
     start = (step % per_epoch) * size
     rng = np.random.default_rng([seed, 2, step])
     chosen = rng.choice(len(examples.days), size=min(cuts, len(examples.days)), replace=False)
-    return CustomerPlan(examples.train[order[start : start + size]], np.sort(chosen))
+    customers = examples.train[order[start : start + size]]
+    more = min(int(size * LABELLED_SHARE), len(examples.labelled))
+    if more and len(examples.labelled) < len(examples.train) / 2:  # labels are rare: see each of them more often
+        extra = rng.choice(examples.labelled, size=more, replace=False)
+        customers = np.unique(np.concatenate([customers[: size - more], extra]))
+    return CustomerPlan(customers, np.sort(chosen))
 
 
 def steps_per_epoch(examples: Examples, size: int) -> int:

@@ -18,7 +18,7 @@ from shoploom.errors import ShoploomError
 from shoploom.features.panel import cut_rows
 from shoploom.model.multitask import MultiTaskModel
 from shoploom.training.calibrate import Calibration, calibrate
-from shoploom.training.checkpoint import load_checkpoint, save_checkpoint
+from shoploom.training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
 from shoploom.training.examples import (
     CustomerExamples,
     CustomerPlan,
@@ -172,6 +172,8 @@ class Trainer:
                     f"the loss of task {name!r} became {float(loss)} at step {step}; try a smaller "
                     f"train.learning_rate (now {self.learning_rate}), or look for absurd values with `shoploom check`"
                 )
+        if not losses:  # nothing in this batch has a label
+            return {}
         total = torch.stack([self.weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
         for optimiser in self.optimisers.values():
             optimiser.zero_grad(set_to_none=True)
@@ -297,11 +299,7 @@ class Trainer:
         state: dict[str, Any] = {"history": vars(self.history), "sums": dict(sums)}
         save_checkpoint(self.folder / "last.safetensors", self.model, self.optimisers, state)
         if self._best is not None:
-            best = self.folder / "best.safetensors"
-            current = self.model.state_dict()
-            self.model.load_state_dict(self._best)
-            save_checkpoint(best, self.model, {}, {"round": self.history.best_round})
-            self.model.load_state_dict(current)
+            save_weights(self.folder / "best.safetensors", self._best)
 
     def _resume(self) -> dict[str, list[float]]:
         last = None if self.folder is None else self.folder / "last.safetensors"
@@ -309,8 +307,7 @@ class Trainer:
             return {}
         best = last.with_name("best.safetensors")
         if best.exists():
-            load_checkpoint(best, self.model, {})
-            self._best = {name: one.detach().clone() for name, one in self.model.state_dict().items()}
+            self._best = load_weights(best)
         state = load_checkpoint(last, self.model, self.optimisers)
         self.history = History(**state["history"])
         return {name: list(values) for name, values in state["sums"].items()}

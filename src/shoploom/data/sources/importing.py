@@ -101,6 +101,8 @@ def import_source(
     tables: dict[str, Appended] = {}
     notes: list[str] = []
     remembered = dict(config.mapping)
+    if source.caveat:
+        remembered["source"] = {"name": source.name}  # reports say the caveat beside every number
     with workspace.lock("import"):
         for batch in source.read(request):
             doubtful = workspace.quarantine(batch.table, batch.doubtful)

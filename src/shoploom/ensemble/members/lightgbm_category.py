@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 
 from shoploom.data.arrays import F64, ShopArrays
-from shoploom.ensemble.members.shelving import Labelled, WordClasses, answered, class_weights, facts, readable
+from shoploom.ensemble.members.shelving import Labelled, WordClasses, answered, facts, readable
 from shoploom.ensemble.members.storage import load_state, save_state
 from shoploom.ensemble.members.trees import Trees
 from shoploom.tasks.base import Cases, Classes, Task
@@ -52,19 +52,20 @@ class LightgbmCategory:
         chosen = labelled.sample(MOST_TAUGHT, seed)
         items, codes = labelled.items[chosen], labelled.codes[chosen]
         dense, texts = facts(shop, items, self.known, number), readable(shop, items)
+        weight = labelled.weights(chosen)
         half = np.random.default_rng(seed).permutation(len(items)) % FOLDS
         said = np.zeros((len(items), number))
         self.words = []
         for part in range(FOLDS):
             own = np.flatnonzero(half != part)
-            model = WordClasses.fit([texts[row] for row in own], dense[own], codes[own], number)
+            model = WordClasses.fit([texts[row] for row in own], dense[own], codes[own], number, weight[own])
             asked = np.flatnonzero(half == part)
             said[asked] = model([texts[row] for row in asked], dense[asked])
             self.words.append(model)
         self.trees = Trees.train(
             _matrix(said, dense),
             codes,
-            weight=class_weights(codes, number),
+            weight=weight,
             rounds=int(np.clip(MOST_TREES // max(1, number), 5, MOST_ROUNDS)),
             seed=seed,
             params=PARAMS | {"num_class": number, "min_data_in_leaf": int(np.clip(len(items) // 500, 3, 20))},

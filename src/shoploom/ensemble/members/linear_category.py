@@ -30,7 +30,8 @@ class LinearCategory:
         chosen = labelled.sample(MOST_TAUGHT, seed)
         items = labelled.items[chosen]
         dense = facts(shop, items, self.known, len(self.values))
-        self.model = WordClasses.fit(readable(shop, items), dense, labelled.codes[chosen], len(self.values))
+        codes, weight = labelled.codes[chosen], labelled.weights(chosen)
+        self.model = WordClasses.fit(readable(shop, items), dense, codes, len(self.values), weight)
 
     def predict(self, shop: ShopArrays, cases: Cases) -> Classes:
         """Probabilities of the categories."""

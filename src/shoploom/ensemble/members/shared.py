@@ -24,7 +24,7 @@ from shoploom.ensemble.members.storage import load_state, save_state
 from shoploom.errors import NotReadyError, ShoploomError, WorkspaceError
 from shoploom.features.panel import PanelSource, cut_rows
 from shoploom.features.pipeline import FeaturePipeline, ShopView
-from shoploom.model.build import ModelSpec, build_model
+from shoploom.model.build import NUM_RATES, ModelSpec, build_model
 from shoploom.model.encoders.item import ItemBatch
 from shoploom.model.heads.demand import demand_batch
 from shoploom.model.inputs import candidate_batch, visit_batch
@@ -93,7 +93,7 @@ class SharedAnswers:
             self.model.encode_items(ItemBatch.of(view.item_arrays, part, self.shared.spec.num_ids), hide)
             for part in _chunks(rows, ITEM_CHUNK)
         ]
-        return torch.cat(parts)
+        return torch.cat(parts) if parts else torch.zeros(0, self.model.items.dim)
 
     # ---------------------------------------------------------------------------------------------- answers
 
@@ -137,7 +137,7 @@ class SharedAnswers:
             states.append(state.vector[:, 0])
             rates.append(state.rates[:, 0])
         if not states:
-            return torch.zeros(0, self.model.items.dim), torch.zeros(0, 1)
+            return torch.zeros(0, self.model.items.dim), torch.zeros(0, NUM_RATES)
         return torch.cat(states), torch.cat(rates)
 
     def _ranked(self, shop: ShopArrays, task: Task, cases: Cases) -> Ranked:
@@ -169,6 +169,8 @@ class SharedAnswers:
 
     def _demand(self, shop: ShopArrays, task: Task, cases: Cases) -> Numbers:
         assert cases.blocks is not None, "demand cases name their blocks"
+        if not len(cases):
+            return Numbers({name: np.zeros(0) for name in ("mean", "p10", "p90")})
         view, vectors = self.prepared(shop)
         items, place = np.unique(cases.units, return_inverse=True)
         source = PanelSource(shop, items, view.item_arrays.log_price)
@@ -273,7 +275,7 @@ def _read_answers(folder: Path) -> SharedAnswers:
 
 
 def _chunks(units: NDArray[np.integer], size: int) -> list[NDArray[np.integer]]:
-    return [units[at : at + size] for at in range(0, len(units), size)] or [units]
+    return [units[at : at + size] for at in range(0, len(units), size)]
 
 
 def _best(items: NDArray[np.int32], score: F64, k: int) -> tuple[NDArray[np.int32], F64]:

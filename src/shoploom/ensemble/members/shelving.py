@@ -20,7 +20,7 @@ from shoploom.tasks.category import Category, category_labels
 
 BUCKETS: Final = 2**14
 PENALTY: Final = 2e-5
-STEPS: Final = 40
+STEPS: Final = 50
 MOST_TAUGHT: Final = 20_000
 
 
@@ -52,10 +52,25 @@ class Labelled:
         return cls(labels.values, items, labels.codes[items].astype(np.int64), [shop.items.ids[row] for row in items])
 
     def sample(self, most: int, seed: int) -> NDArray[np.int64]:
-        """Positions of at most so many products."""
-        if len(self.items) <= most:
-            return np.arange(len(self.items))
-        return np.sort(np.random.default_rng(seed).permutation(len(self.items))[:most])
+        """Positions of at most so many products: frequent classes give way, rare ones stay whole."""
+        counts = np.bincount(self.codes, minlength=len(self.values))
+        limit = int(counts.max(initial=0))
+        while np.minimum(counts, limit).sum() > most and limit > 1:
+            limit = int(limit * 0.95)
+        order = np.random.default_rng(seed).permutation(len(self.codes))
+        sorted_codes = order[np.argsort(self.codes[order], kind="stable")]
+        rank = np.arange(len(order)) - np.repeat(np.concatenate([[0], np.cumsum(counts)[:-1]]), counts)
+        return np.sort(sorted_codes[rank < limit])
+
+    def weights(self, chosen: NDArray[np.int64]) -> F64:
+        """Weights of the chosen products, 1 on average.
+
+        A class counts with the root of its frequency among all products: macro F1 wants rare classes to be found.
+        """
+        counts = np.bincount(self.codes, minlength=len(self.values))
+        taken = np.maximum(np.bincount(self.codes[chosen], minlength=len(self.values)), 1)
+        found = (np.sqrt(counts) / taken)[self.codes[chosen]]
+        return np.asarray(found / max(float(found.mean()), 1e-12)) if len(found) else found
 
     def shares(self) -> F64:
         """(V,) how frequent each class is."""
@@ -97,15 +112,15 @@ class WordClasses:
         self.tfidf, self.weights, self.centre, self.spread = tfidf, weights, centre, spread
 
     @classmethod
-    def fit(cls, texts: list[str], dense: F64, codes: NDArray[np.int64], num_classes: int) -> WordClasses:
-        """Minimise the class-weighted log loss by L-BFGS; a class counts with the root of its frequency."""
+    def fit(cls, texts: list[str], dense: F64, codes: NDArray[np.int64], num_classes: int, weight: F64) -> WordClasses:
+        """Minimise the weighted log loss by L-BFGS."""
         tfidf = Tfidf(BUCKETS).fit(texts)
         known = ~np.isnan(dense)
         count = np.maximum(known.sum(axis=0), 1)
         centre = np.where(known, dense, 0).sum(axis=0) / count
         spread = np.sqrt((np.where(known, dense - centre, 0) ** 2).sum(axis=0) / count) + 1e-6
         member = cls(tfidf, np.zeros((0, num_classes), dtype=np.float32), centre, spread)
-        member.weights = _logistic(member._inputs(texts, dense), codes, num_classes)
+        member.weights = _logistic(member._inputs(texts, dense), codes, num_classes, weight)
         return member
 
     def __call__(self, texts: list[str], dense: F64) -> F64:
@@ -137,22 +152,15 @@ def softmax(logits: F64) -> F64:
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 
 
-def class_weights(codes: NDArray[np.int64], num_classes: int) -> F64:
-    """(n,) one over the root of the class's frequency, 1 on average: macro F1 wants rare classes to be found."""
-    counts = np.maximum(np.bincount(codes, minlength=num_classes), 1).astype(float)
-    weight = (1 / np.sqrt(counts))[codes]
-    return np.asarray(weight / max(float(weight.mean()), 1e-12))
-
-
 def answered(values: tuple[str, ...], probabilities: F64) -> Classes:
     """The prediction of the category task."""
     return Classes({Category.name: values}, {Category.name: probabilities})
 
 
-def _logistic(inputs: Any, codes: NDArray[np.int64], num_classes: int) -> F32:
+def _logistic(inputs: Any, codes: NDArray[np.int64], num_classes: int, weight: F64) -> F32:
     from scipy.optimize import minimize
 
-    weight = class_weights(codes, num_classes) / max(1, len(codes))
+    weight = weight / max(1, len(codes))
     transposed = inputs.T.tocsr()
     rows = np.arange(len(codes))
 

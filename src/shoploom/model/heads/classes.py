@@ -29,7 +29,7 @@ class ClassesHead(nn.Module):
     """
 
     def __init__(
-        self, dim: int, *, priors: dict[str, list[float]], strength: float = 0.5, dropout: float = 0.3
+        self, dim: int, *, priors: dict[str, list[float]], strength: float = 0.6, dropout: float = 0.3
     ) -> None:
         super().__init__()
         self.names = list(priors)
