@@ -2,8 +2,8 @@
 
     python -m benchmarks.judge_all JUDGE_DIR [--tasks shop:completejourney,...] [--stage test|valid] [--seed N]
 
-JUDGE_DIR holds ``judge.py`` and, beside it, the data. Each task is split into a temporary folder, trained once, and both
-what is served and the shared model alone are scored. Differences to the best rival are paired, with 95 % intervals.
+JUDGE_DIR holds ``judge.py`` and, beside it, the data. Each task is split into a temporary folder, trained once, and
+both what is served and the shared model alone are scored. Differences to the best rival are paired (95 % intervals).
 """
 
 from __future__ import annotations

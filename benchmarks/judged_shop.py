@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from benchmarks.judged_rules import clock_of, cleaning_of, mapping_of
+from benchmarks.judged_rules import cleaning_of, clock_of, mapping_of
 from shoploom.config import Config, ShopConfig, TrainConfig
 from shoploom.data.arrays import ShopArrays, day_of
 from shoploom.data.sources.importing import import_source

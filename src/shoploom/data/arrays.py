@@ -317,7 +317,7 @@ def _offsets(customer: I32, count: int) -> NDArray[np.int64]:
 
 def _first_block(first: float, end: float, block_days: int) -> float:
     """The earliest whole block: the first day of the data rounded down to midnight, then up to the block grid."""
-    return end - np.floor((end - np.floor(first)) / block_days) * block_days
+    return float(end - np.floor((end - np.floor(first)) / block_days) * block_days)
 
 
 def _plan(promotions: pl.DataFrame, items: Vocabulary) -> Plan:

@@ -57,4 +57,4 @@ class Vocabulary:
             table = pl.DataFrame({"id": self.ids}, schema={"id": pl.Utf8}).with_row_index("row")
             found = pl.DataFrame({"id": ids}).join(table, on="id", how="left", maintain_order="left")["row"]
             return found.cast(pl.Int32).fill_null(-1).to_numpy()
-        return np.array([self._row.get(one, -1) for one in ids], dtype=np.int32)
+        return np.array([self._row.get(ExternalId(one), -1) for one in ids], dtype=np.int32)

@@ -244,8 +244,8 @@ class _Own:
             if (order < 0).any()
             else np.unique(slot.astype(np.int64) * (int(order.max(initial=0)) + 1) + order, return_index=True)
         )
-        times = np.bincount(slot[one_per_order], minlength=size).astype(np.float64)
-        decayed = np.bincount(slot, weights=np.exp2(-age / 60.0), minlength=size)
+        times: F64 = np.bincount(slot[one_per_order], minlength=size).astype(np.float64)
+        decayed: F64 = np.bincount(slot, np.exp2(-age.astype(np.float64) / 60.0), size).astype(np.float64)
         return cls(unique // count, unique % count, slot, (last, first), times, decayed)
 
     def best(self, number: int) -> Flags:

@@ -22,7 +22,7 @@ LEVELS = (4, 8, 13, 26)
 RECENT = 13
 DECAY = 0.97
 """Weight of a block relative to the next one, where history is averaged under like plans."""
-PACE = 0.7
+PACE = 0.6
 """The same for the pace of the whole shop."""
 YEAR_DAYS = 366
 
@@ -66,7 +66,7 @@ class DemandHistory:
     @property
     def known(self) -> int:
         """Number N of known blocks."""
-        return self.units.shape[1]
+        return int(self.units.shape[1])
 
     def take(self, rows: NDArray[np.integer]) -> DemandHistory:
         """Some of the products; groups stay what they are."""
@@ -89,13 +89,13 @@ class DemandHistory:
 
 
 def level(history: DemandHistory, origin: int) -> F64:
-    """(P,) the unit of all rows: the mean of the last 13 known blocks, moved half-way with the whole shop.
+    """(P,) the unit of all rows: the mean of the last 13 known blocks, moved with the whole shop.
 
     The shop's own pace now over its pace in those 13 blocks tells of a season that single products are too noisy to
     show. Slightly above 0 without sales.
     """
     recent = history.units[:, max(0, origin - RECENT) : origin]
-    return np.asarray((recent.mean(axis=1) + 0.01) * np.sqrt(_momentum(history.total[:origin])), dtype=np.float64)
+    return np.asarray((recent.mean(axis=1) + 0.01) * _momentum(history.total[:origin]), dtype=np.float64)
 
 
 def _momentum(total: F64) -> float:

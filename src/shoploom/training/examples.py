@@ -138,11 +138,11 @@ def _customers(shop: ShopArrays, tasks: Mapping[str, Task], most_cuts: int, hold
     buyers = np.unique(shop.lines.customer[shop.lines.customer >= 0]).astype(np.int32)
     held = _held(shop.customers.ids, buyers) if hold else np.zeros(len(buyers), dtype=bool)
     train = buyers[~held]
-    known = np.zeros(len(shop.customers), dtype=bool)
-    for one in standing.values():
-        known |= one.place >= 0
+    labelled = np.zeros(len(shop.customers), dtype=bool)
+    for labels in standing.values():
+        labelled |= labels.place >= 0
     return CustomerExamples(
-        np.asarray(days, dtype=np.float64), dated, standing, train, buyers[held], train[known[train]]
+        np.asarray(days, dtype=np.float64), dated, standing, train, buyers[held], train[labelled[train]]
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from shoploom.config import TrainConfig
-from shoploom.data.arrays import ShopArrays
+from shoploom.data.arrays import I32, ShopArrays
 from shoploom.features.pipeline import FeaturePipeline
 from shoploom.model.build import HeadSpec, ModelSpec, build_model
 from shoploom.model.multitask import MultiTaskModel
@@ -62,7 +62,8 @@ def train_shared(
         tasks: What to learn.
         config: Seed, size and the like.
         folder: For checkpoints: a killed run goes on from there.
-        progress, writer: Told about steps and epochs.
+        progress: Told about steps.
+        writer: Takes (tag, value, round), for TensorBoard.
         start: A trained model to go on from (with everything, nothing held back).
         share: Part of the steps to do, for going on.
     """
@@ -127,7 +128,7 @@ def _options(task: Task, examples: Examples, shop: ShopArrays) -> dict[str, obje
     return {}
 
 
-def _shares(codes: np.ndarray) -> list[float]:  # type: ignore[type-arg]
+def _shares(codes: I32) -> list[float]:
     counts = np.bincount(codes[codes >= 0], minlength=int(codes.max(initial=0)) + 1) + 1.0
     return [float(one) for one in counts / counts.sum()]
 

@@ -24,7 +24,8 @@ def biased_sum(predicted: Tensor, truth: Tensor, scale: Tensor, *, weight: float
     """Squared relative error of a batch's sum: 0 where the forecasts add up to the truth.
 
     Args:
-        predicted, truth: (n,).
+        predicted: (n,).
+        truth: (n,).
         scale: Mean of the truth over the training set, so that a lucky batch of zeros does not explode.
         weight: Of the penalty.
     """

@@ -63,7 +63,8 @@ class RankingHead(nn.Module):
         dropout: Inside it.
 
     Shape:
-        state_ED, taste_ED (``MultiTaskModel.retrieval``), vectors_EMD (item vectors), CandidateBatch. Returns scores (E, M), -inf where padded.
+        state_ED, taste_ED (``MultiTaskModel.retrieval``), vectors_EMD (item vectors), CandidateBatch.
+        Returns scores (E, M), -inf where padded.
     """
 
     def __init__(
@@ -119,9 +120,11 @@ def sampled_softmax(
     """Softmax loss of one positive against shared sampled negatives, with the logQ correction.
 
     Args:
-        query_ED, positive_ED: Queries and their positives.
+        query_ED: Queries.
+        positive_ED: Their positives.
         negatives_SD: Shared negatives.
-        log_q_E, log_q_S: Log sampling probability of positives and negatives.
+        log_q_E: Log sampling probability of the positives.
+        log_q_S: Likewise, of the negatives.
         same_ES: True where a negative is the query's positive; it does not count.
 
     References:
