@@ -120,8 +120,7 @@ def train(
     start = time.perf_counter()
     with workspace.lock("training"):
         fingerprint = workspace.fingerprint()
-        tables = workspace.load_tables(end)
-        shop = ShopArrays.build(replace(tables, clock=config.clock))
+        shop = ShopArrays.build(replace(workspace.load_tables(end), clock=config.clock))
         folder = workspace.models_dir / "unfinished" / _key(fingerprint, config, shop.end)
         if not resume:
             shutil.rmtree(folder, ignore_errors=True)
