@@ -47,6 +47,11 @@ class PanelSource:
         self.calendar = calendar_rows(shop, -self.blocks, self.blocks + self.ahead)
         self.log_price = log_price[items]
 
+    def calendar_used(self) -> list[float]:
+        """(C,) 1 for calendar features that happened in two past blocks at least, and not in all; else 0."""
+        happened = (self.calendar[: self.blocks] != 0).sum(axis=0)
+        return [float(2 <= count < self.blocks) for count in happened]
+
     def at(self, origin: int) -> Panel:
         """The panel as known after ``origin`` blocks, 1 to ``blocks``; older history is padded with NaN."""
         first = max(0, origin - PAST_BLOCKS)

@@ -7,7 +7,6 @@ from typing import Any
 
 from torch import nn
 
-from shoploom.features.calendar import COLUMNS
 from shoploom.features.candidates import NUM_STATIC
 from shoploom.features.pipeline import NUM_VISIT_NUMBERS, FeaturePipeline
 from shoploom.model.encoders.customer import CustomerEncoder
@@ -118,7 +117,7 @@ def _head(spec: HeadSpec, pipeline: FeaturePipeline, size: Size, dropout: float)
         shape = {"num_static": static, "num_groupings": pipeline.num_groupings, "hidden": size.hidden}
         shape |= {"dropout": dropout}
     elif spec.kind == "block/quantiles":
-        shape = {"kinds": len(pipeline.kinds), "calendar": len(COLUMNS), "hidden": size.hidden, "dropout": dropout}
+        shape = {"kinds": len(pipeline.kinds), "hidden": size.hidden, "dropout": dropout}
     elif spec.kind == "customer/amount":
         shape = {"num_rates": NUM_RATES}
     head: nn.Module = HEADS.load(spec.kind)(size.dim, **shape, **spec.options)

@@ -129,6 +129,8 @@ def _options(task: Task, examples: Examples, shop: ShopArrays) -> dict[str, obje
         return {"priors": {name: _shares(codes) for name, codes in labelled.truth.codes.items()}}
     if task.shape == "amount":
         return {"days": float(shop.clock.horizon_days)}
+    if task.space == "block":
+        return {"calendar_used": examples.demand[task.name].source.calendar_used()}
     if task.space == "product" and task.shape == "quantiles":
         numbers = examples.products[task.name].cases.truth.numbers  # type: ignore[union-attr]
         assert numbers is not None

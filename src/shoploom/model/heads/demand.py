@@ -45,7 +45,9 @@ class DemandHead(nn.Module):
 
     Args:
         dim: Width D of item vectors.
-        kinds, calendar: K and C.
+        kinds: K.
+        calendar_used: (C,) 1 for calendar features that training has seen happen more than once, else 0: a week
+            before Christmas means nothing to a model that never saw one.
         hidden: Width of the network.
         attention_heads: A.
         dropout: Inside it.
@@ -54,18 +56,21 @@ class DemandHead(nn.Module):
         vectors_nD, DemandBatch. Returns (n, W, 3) pieces: mean, p10, p90, the quantiles in order.
     """
 
+    calendar_used: Tensor
+
     def __init__(
         self,
         dim: int,
         *,
         kinds: int,
-        calendar: int,
+        calendar_used: list[float],
         hidden: int = 64,
         attention_heads: int = 4,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        context = 2 * kinds + calendar
+        self.register_buffer("calendar_used", torch.tensor(calendar_used, dtype=torch.float32))
+        context = 2 * kinds + len(calendar_used)
         self.keys = nn.Sequential(nn.Linear(context, 32), nn.GELU(), nn.Linear(32, attention_heads * 8))
         self.queries = nn.Sequential(nn.Linear(context + 1, 32), nn.GELU(), nn.Linear(32, attention_heads * 8))
         self.decay = nn.Parameter(torch.linspace(math.log(3.0), math.log(26.0), attention_heads))
@@ -84,8 +89,8 @@ class DemandHead(nn.Module):
         known = torch.isfinite(batch.units)
         units = torch.nan_to_num(batch.units) / batch.scale[:, None]
         usual = batch.plan_past.mean(dim=1, keepdim=True)
-        past = self._context(batch.plan_past, usual, batch.calendar_past)
-        future = self._context(batch.plan_future, usual, batch.calendar_future)
+        past = self._context(batch.plan_past, batch.calendar_past * self.calendar_used)
+        future = self._context(batch.plan_future, batch.calendar_future * self.calendar_used)
         horizon = torch.arange(1, future.shape[1] + 1, device=units.device, dtype=units.dtype) / 8
         horizon = horizon[None, :, None].expand(len(units), -1, 1)
         attended = self._attend(past, torch.cat([future, horizon], dim=2), units, known)
@@ -120,7 +125,7 @@ class DemandHead(nn.Module):
         return torch.einsum("nawp,np->nwa", weights, units)
 
     @staticmethod
-    def _context(plan: Tensor, usual: Tensor, calendar: Tensor) -> Tensor:
+    def _context(plan: Tensor, calendar: Tensor) -> Tensor:
         return torch.cat([plan, plan.sqrt(), calendar[None].expand(len(plan), -1, -1)], dim=2)
 
     @staticmethod
