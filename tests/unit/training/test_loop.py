@@ -8,6 +8,7 @@ import torch
 
 from shoploom.config import TrainConfig
 from shoploom.ensemble.members.shared import Shared, SharedAnswers, load_answers, save_answers
+from shoploom.errors import WorkspaceError
 from shoploom.training import loop
 from shoploom.training.calibrate import Calibration, calibrate
 from shoploom.training.loop import DivergedError, Trainer
@@ -92,6 +93,15 @@ def test_saved_and_loaded_models_answer_alike(shop, tmp_path):
         one, two = answers.predict(shop, task, cases), again.predict(shop, task, cases)
         for first, second in zip(_arrays(one), _arrays(two), strict=True):
             np.testing.assert_array_equal(first, second, err_msg=name)
+
+
+def test_a_model_of_another_format_says_so(shop, tmp_path):
+    tasks, _ = usable_tasks(shop, ("churn",))
+    save_answers(tmp_path / "shared", SharedAnswers.of(train_shared(shop, tasks, CONFIG), shop))
+    path = tmp_path / "shared" / "model.json"
+    path.write_text(path.read_text().replace('"format": 1', '"format": 99'))
+    with pytest.raises(WorkspaceError, match=r"format 99, wanted 1\); train again"):
+        load_answers(tmp_path / "shared")
 
 
 def test_members_of_one_version_share_their_weights(shop, tmp_path):

@@ -39,6 +39,8 @@ from shoploom.training.shared import SharedModel, train_shared
 from shoploom.training.steps import DISCOVER, REPEAT
 
 CHUNK = 128
+FORMAT = 1
+"""Of ``model.json`` and the weights beside it; raise it when older ones can no longer be read."""
 CPU = torch.device("cpu")
 ITEM_CHUNK = 4096
 
@@ -236,6 +238,7 @@ def save_answers(folder: Path, answers: SharedAnswers) -> None:
     """Weights as safetensors, everything else as JSON."""
     save_model(folder, answers.model)
     state = {
+        "format": FORMAT,
         "spec": answers.shared.spec.to_dict(),
         "features": answers.shared.pipeline.to_dict(),
         "values": answers.values,
@@ -264,6 +267,11 @@ def _read_answers(folder: Path) -> SharedAnswers:
     if not path.is_file():
         raise WorkspaceError(f"{folder} holds no shared model: model.json is missing; train again or roll back")
     state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if state.get("format") != FORMAT:
+        raise WorkspaceError(
+            f"{path} was written by another version of Shoploom (format {state.get('format')}, wanted {FORMAT}); "
+            "train again, or install the version that the manifest names"
+        )
     spec, pipeline = ModelSpec.from_dict(state["spec"]), FeaturePipeline.from_dict(state["features"])
     model = build_model(spec, pipeline)
     load_model(folder, model)
