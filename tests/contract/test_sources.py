@@ -91,7 +91,11 @@ def test_it_introduces_itself(case):
 
 
 def test_its_settings_are_settings(case):
-    Config.from_dict({section: dict(values) for section, values in case.source.settings().items()})
+    settings = {section: dict(values) for section, values in case.source.settings().items()}
+    config = Config.from_dict(settings).to_dict()
+    for section, values in settings.items():
+        for name, value in values.items():
+            assert config[section][name] == (tuple(value) if isinstance(value, list) else value)
 
 
 def test_the_plan_is_plain_and_names_what_is_read(case):
