@@ -6,6 +6,7 @@ The order is: defaults < file < ``section.key=value`` on the command line. An un
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 import typing
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from shoploom.errors import ConfigError, unknown_name
 
 SIZES = ("tiny", "small", "base")
+DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,18 @@ class CleaningConfig:
     price_range: tuple[float, ...] = (0.05, 100000.0)
     anonymous_ids: tuple[str, ...] = ("", "0", "nan", "null", "none")
 
+    def __post_init__(self) -> None:
+        if self.goods_quantity:
+            _range("cleaning.goods_quantity", self.goods_quantity)
+        _range("cleaning.price_range", self.price_range)
+        try:
+            re.compile(self.product_pattern)
+        except re.error as error:
+            raise ConfigError(
+                f"cleaning.product_pattern {self.product_pattern!r} is no regular expression ({error}); "
+                "wanted one such as '[0-9]+', or '' for any id"
+            ) from error
+
 
 @dataclass(frozen=True)
 class ClockConfig:
@@ -88,6 +102,8 @@ class ClockConfig:
     demand_days: int = 182
 
     def __post_init__(self) -> None:
+        for name in ("horizon_days", "block_days", "active_days", "demand_products", "demand_days"):
+            _at_least(f"clock.{name}", getattr(self, name), 1)
         if self.horizon_days < self.block_days or self.horizon_days % self.block_days:
             raise ConfigError(
                 f"clock.horizon_days is {self.horizon_days}; it must be a multiple of clock.block_days "
@@ -133,6 +149,14 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.size not in SIZES:
             raise ConfigError(unknown_name("train.size", self.size, SIZES))
+        if self.device not in DEVICES:
+            raise ConfigError(unknown_name("train.device", self.device, DEVICES))
+        for name in ("seed", "epochs", "batch_size", "patience"):
+            _at_least(f"train.{name}", getattr(self, name), 0)
+        if not self.learning_rate > 0:
+            raise ConfigError(f"train.learning_rate is {self.learning_rate}; wanted a number above 0, such as 0.003")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"train.dropout is {self.dropout}; wanted 0 or more and less than 1, such as 0.1")
 
 
 @dataclass(frozen=True)
@@ -150,6 +174,10 @@ class ServeConfig:
     port: int = 8000
     requests_per_minute: int = 0
     max_body_bytes: int = 8_000_000
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.port <= 65535:
+            raise ConfigError(f"serve.port is {self.port}; wanted a number from 1 to 65535, such as 8000")
 
 
 @dataclass(frozen=True)
@@ -180,6 +208,8 @@ class Config:
                 raw = tomllib.loads(path.read_text(encoding="utf-8"))
             except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
                 raise ConfigError(f"{path} is not valid TOML: {error}") from error
+            except OSError as error:
+                raise ConfigError(f"{path} cannot be read ({error.strerror}); it must be a text file") from error
         for override in overrides:
             _override(raw, override)
         return cls.from_dict(raw)
@@ -194,7 +224,7 @@ class Config:
                 raise ConfigError(unknown_name("section of shoploom.toml", name, kinds))
             if not isinstance(values, Mapping):
                 raise ConfigError(f"{name} = {values!r} stands outside a section; write [{name}] and keys below it")
-            sections[name] = values if name == "mapping" else _section(name, kinds[name], values)
+            sections[name] = _mapping(values) if name == "mapping" else _section(name, kinds[name], values)
         return cls(**sections)
 
     def to_dict(self) -> dict[str, Any]:
@@ -216,6 +246,26 @@ class Config:
             lines.extend(f"{name} = {_toml(column)}" for name, column in columns.items())
             lines.append("")
         return "\n".join(lines)
+
+
+def _mapping(tables: Mapping[str, Any]) -> Mapping[str, Mapping[str, str]]:
+    for table, columns in tables.items():
+        if not isinstance(columns, Mapping) or not all(isinstance(one, str) for one in columns.values()):
+            raise ConfigError(
+                f"mapping.{table} is {columns!r}; wanted a section [mapping.{table}] with lines such as "
+                'customer_id = "CustomerID"'
+            )
+    return tables
+
+
+def _range(name: str, values: tuple[float, ...]) -> None:
+    if len(values) != 2 or not values[0] <= values[1]:
+        raise ConfigError(f"{name} is {list(values)}; wanted a smaller and a larger number, such as [0.05, 100000.0]")
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise ConfigError(f"{name} is {value}; wanted {least} or more")
 
 
 def _override(raw: dict[str, Any], override: str) -> None:
@@ -242,7 +292,7 @@ def _typed(name: str, kind: Any, value: Any) -> Any:
     if typing.get_origin(kind) is tuple:
         inner = typing.get_args(kind)[0]
         if not isinstance(value, list | tuple):
-            raise ConfigError(f"{name} is {value!r}; wanted a list")
+            raise ConfigError(f"{name} is {value!r}; wanted a list, such as [{_toml(value)}]")
         return tuple(_typed(name, inner, one) for one in value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

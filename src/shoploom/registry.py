@@ -28,6 +28,7 @@ from shoploom.errors import NotFoundError, NotReadyError, WorkspaceError, unknow
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 CHAMPION: Final = "champion.json"
+REPORT: Final = "report.json"
 EXECUTABLE: Final = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".py", ".so"})
 """Suffixes of files that run code when they are loaded; a version never holds them."""
 
@@ -111,7 +112,8 @@ class Registry:
         """
         names = self._names()
         if name not in names:
-            raise NotFoundError(unknown_name("model version", name, names))
+            advice = "`shoploom info` lists the versions" if names else "`shoploom train` makes one"
+            raise NotFoundError(f"{unknown_name('model version', name, names)} {advice}")
         return self.models_dir / name
 
     def manifest(self, name: str) -> dict[str, Any]:
@@ -128,6 +130,15 @@ class Registry:
                 f"{FORMAT}. Upgrade Shoploom, or train again with this one"
             )
         return manifest
+
+    def report(self, name: str) -> dict[str, Any]:
+        """What ``report.json`` of a version says.
+
+        Raises:
+            WorkspaceError: If it cannot be read.
+        """
+        path = self.folder(name) / REPORT
+        return _read_json(path, "restore it from a backup, or train again; `shoploom info` lists the versions")
 
     def verify(self, name: str) -> int:
         """Check that every file of a version is there and unchanged.

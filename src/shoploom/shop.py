@@ -11,7 +11,6 @@ Example:
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -157,8 +156,7 @@ class Shop:
             NotReadyError: If nothing was trained yet.
         """
         name = version or self.newest()
-        path = self.registry.folder(name) / "report.json"
-        return {**json.loads(path.read_text(encoding="utf-8")), "version": name}
+        return {**self.registry.report(name), "version": name}
 
     def recommend(self, customer: str, k: int = 20, **options: Any) -> list[dict[str, Any]]:
         """The ``k`` products for a customer's next visit, each with id, title, score and reasons."""

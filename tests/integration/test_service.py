@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from shoploom.data.workspace import Workspace
+from shoploom.errors import WorkspaceError
 from shoploom.inference.engine import Engine
 from shoploom.registry import Registry
 from shoploom.serving.app import create_app
@@ -135,6 +137,20 @@ def test_a_new_product_can_be_recommended_and_hidden(client: Client) -> None:
     assert products(client.get("/v1/latest", k=1)) != ["new/1 é"]
 
 
+def test_a_changed_product_is_asked_about_with_its_new_values(client: Client, workspace: Workspace) -> None:
+    before = client.get("/v1/price", product_id="p004")
+    change = {"category": ["Goods", "Toys"], "brand": "brand 2", "title": "blue kite", "attributes": {"stock": 0}}
+    assert client.ask("PUT", "/v1/products/p004", json=change).json()["title"] == "blue kite"
+    after = client.get("/v1/price", product_id="p004")
+    assert after["title"] == "blue kite"
+    assert after["mean"] != before["mean"]
+    assert client.get("/v1/products/p004")["attributes"] == {"colour": "black", "stock": 0}
+    again = Engine.load(workspace).current
+    row = again.state.known_product("p004")
+    assert again.predict("price", [row])[0]["mean"] == pytest.approx(after["mean"], abs=0.01)
+    assert again.state.catalogue.row(row) == client.app.state.service.engine.current.state.catalogue.row(row)
+
+
 def test_a_forgotten_customer_is_a_stranger_also_after_a_restart(client: Client, workspace: Workspace) -> None:
     client.ask("PUT", "/v1/customers/c000", json={"attributes": {"segment": "taste 1"}})
     assert client.get("/v1/customers/c000")["attributes"] == {"segment": "taste 1"}
@@ -143,6 +159,10 @@ def test_a_forgotten_customer_is_a_stranger_also_after_a_restart(client: Client,
     assert client.get("/v1/recommend", customer_id="c000")["cold_start"]
     assert "c000" not in workspace.read("customers")["customer_id"]
     assert Engine.load(workspace).current.state.customer("c000") == -1
+    learned_from = workspace.load_tables()
+    assert not (learned_from.events["customer_id"] == "c000").any()
+    workspace.append("customers", learned_from.customers[:1].with_columns(customer_id=pl.lit("c000")), source="again")
+    assert "c000" not in workspace.load_tables().customers["customer_id"]
 
 
 def test_similar_products_come_from_shared_buyers_without_a_shared_model(client: Client) -> None:
@@ -232,6 +252,9 @@ def test_without_a_model_the_service_says_so_and_still_takes_events(tmp_path: Pa
         ("GET", "/v1/recommend?k=0", {}, 422, "k"),
         ("GET", "/v1/recommend?repeats=never", {}, 422, "repeats"),
         ("GET", "/v1/recommend?at=yesterday", {}, 422, "at"),
+        ("GET", "/v1/recommend?at=0001-01-01T00:00:00%2B12:00", {}, 422, "at: "),
+        ("PUT", "/v1/products/p1", {"json": {"created_at": "9999-12-31T23:59:59-05:00"}}, 422, "years 1 to 9999"),
+        ("POST", "/v1/events", {"json": {**PURCHASE, "time": "0001-01-01T00:00:00+12:00"}}, 422, "0001"),
         ("GET", "/v1/recommend?category=Tyos", {}, 404, "'Toys'"),
         ("GET", "/v1/customers/nobody", {}, 404, "nobody"),
         ("GET", "/v1/products/nothing/similar", {}, 404, "nothing"),
@@ -267,6 +290,14 @@ def test_a_body_without_a_length_is_limited_too(client: Client) -> None:
             yield b"x" * 1_000_000
 
     assert client.ask("POST", "/v1/events", content=chunks()).status_code == 413
+
+
+def test_a_damaged_model_file_is_named(workspace: Workspace) -> None:
+    folder = Registry(workspace.models_dir).folder("v0001")
+    path = next((folder / "members" / "churn").rglob("*.json"))
+    path.write_text("{")
+    with pytest.raises(WorkspaceError, match=rf"{path.name} was changed. Restore .* train again"):
+        Engine.load(workspace)
 
 
 def test_failures_inside_show_no_trace(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,9 +75,12 @@ def test_every_command_has_help_and_json(name: str) -> None:
         (["import"], "name what to import"),
         (["import", "complete_jurney"], "Did you mean 'complete_journey'"),
         (["import", "a.csv", "--map", "customer_id"], "write OURS=YOURS"),
+        (["import", "a.csv", "--map", "time=a", "--map", "time=b"], "--map names time twice, as 'a' and 'b'"),
         (["predict", "chrun"], "Did you mean 'churn'"),
         (["predict", "churn", "--out", "x.xls"], "give it .parquet, .csv or .jsonl"),
         (["predict", "demand", "--customers", "ids.txt"], "name them with --products FILE"),
+        (["demo", "--no-serve", "--size", "huge"], "train.size 'huge' is unknown; known: base, small, tiny"),
+        (["demo", "--no-serve", "--seed", "-1"], "train.seed is -1; wanted 0 or more"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_says_what_to_do(args: list[str], words: str) -> None:
@@ -97,6 +100,113 @@ def test_without_a_workspace_every_command_names_init(args: list[str], tmp_path:
     assert done.exit_code == 1
     assert f"shoploom init {tmp_path}" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("size=huge", "train.size 'huge' is unknown; known: base, small, tiny"),
+        ("device=gpu", "train.device 'gpu' is unknown; known: auto, cpu, cuda"),
+        ("tasks=['chrun']", "Did you mean 'churn'"),
+        ("tasks=churn", 'wanted a list, such as ["churn"]'),
+        ("batch_size=-1", "train.batch_size is -1; wanted 0 or more"),
+        ("clock.block_days=0", "clock.block_days is 0; wanted 1 or more"),
+        ("dropout=3", "train.dropout is 3.0; wanted 0 or more and less than 1"),
+        ("learning_rate=-1", "train.learning_rate is -1.0; wanted a number above 0"),
+        ("cleaning.price_range=[5,1]", "cleaning.price_range is [5.0, 1.0]; wanted a smaller and a larger number"),
+        ("cleaning.goods_quantity=[1]", "cleaning.goods_quantity is [1.0]; wanted a smaller and a larger number"),
+        ("cleaning.product_pattern='('", "is no regular expression"),
+        ("mapping.events=3", "wanted a section [mapping.events] with lines such as"),
+        ("serve.port=99999", "serve.port is 99999; wanted a number from 1 to 65535"),
+    ],
+)
+def test_a_wrong_setting_ends_with_2_and_names_what_is_possible(shop: Shop, setting: str, words: str) -> None:
+    done = run("train", setting, "-w", shop.workspace.path)
+    assert done.exit_code == 2, done.output
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_wrong_demo_writes_nothing(tmp_path: Path) -> None:
+    assert run("demo", "--no-serve", "--size", "huge", "-w", tmp_path / "shop").exit_code == 2
+    assert not (tmp_path / "shop").exists()
+
+
+def test_a_configuration_that_cannot_be_read_is_named(shop: Shop) -> None:
+    path = shop.workspace.path / "shoploom.toml"
+    path.unlink()
+    path.mkdir()
+    done = run("info", "-w", shop.workspace.path)
+    assert done.exit_code == 2
+    assert f"{path} cannot be read" in done.stderr
+
+
+def test_rules_of_cleaning_count_for_one_training(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    from shoploom.config import CleaningConfig
+    from shoploom.data.quality import QualityReport
+    from shoploom.data.workspace import Workspace
+
+    used: list[CleaningConfig] = []
+
+    def stop(workspace: Workspace) -> QualityReport:
+        used.append(workspace.config.cleaning)
+        raise DataError("stopped here")
+
+    monkeypatch.setattr("shoploom.data.quality.check", stop)
+    assert "stopped here" in run("train", "cleaning.price_quantity=5.0", "-w", shop.workspace.path).stderr
+    assert [one.price_quantity for one in used] == [5.0]
+    assert Shop.open(shop.workspace.path).config.cleaning.price_quantity == 20.0
+
+
+def test_cuda_without_a_gpu_names_the_other_devices(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    done = run("train", "device=cuda", "-w", shop.workspace.path)
+    assert done.exit_code == 2
+    assert "use device=auto or device=cpu" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["info", "check", "train", "serve", "promote", "demo"])
+def test_a_file_in_place_of_a_workspace_is_named(command: str, tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text("time,product_id\n")
+    done = run(command, "-w", path)
+    assert done.exit_code == 1
+    assert f"{path} is a file; name the directory of a workspace" in done.stderr
+    inside = run("init", path / "shop")
+    assert f"{path} is a file; name a new or empty directory" in inside.stderr
+
+
+@pytest.mark.parametrize("damaged", ["products", "quarantine/events", "events/import-000001"])
+@pytest.mark.parametrize("command", ["info", "check", "train"])
+def test_a_damaged_table_is_named_with_the_way_out(shop: Shop, damaged: str, command: str) -> None:
+    path = shop.workspace.store_dir / f"{damaged}.parquet"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"PAR1 cut off")
+    done = run(command, "-w", shop.workspace.path)
+    assert done.exit_code == 1
+    assert f"{path} cannot be read" in done.stderr
+    assert "restore it from a backup, or move it away and import its rows again" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_report_that_is_gone_is_named(shop: Shop) -> None:
+    folder = shop.registry.folder(publish(shop))
+    (folder / "report.json").unlink()
+    done = run("evaluate", "-w", shop.workspace.path)
+    assert done.exit_code == 1
+    assert "report.json cannot be read" in done.stderr
+    assert "train again" in done.stderr
+
+
+def test_a_champion_that_is_gone_names_the_command(shop: Shop) -> None:
+    folder = shop.registry.folder(publish(shop))
+    shop.promote()
+    folder.rename(folder.with_name("elsewhere"))
+    done = run("recommend", "7", "-w", shop.workspace.path)
+    assert done.exit_code == 1
+    assert "known: none. `shoploom train` makes one" in done.stderr
 
 
 def test_errors_are_json_with_json(tmp_path: Path) -> None:
@@ -194,6 +304,7 @@ def test_promote_and_rollback(shop: Shop) -> None:
     unknown = run("promote", "v0009", "-w", path)
     assert unknown.exit_code == 1
     assert "known: v0001, v0002" in unknown.stderr
+    assert "`shoploom info` lists the versions" in unknown.stderr
     assert run_json("rollback", "-w", path)["champion"] == "v0001"
     assert run("rollback", "-w", path).exit_code == 1
 

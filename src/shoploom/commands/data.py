@@ -161,10 +161,13 @@ def _source(inputs: list[str]) -> tuple[str, list[Path]]:
 
 
 def _mapping(pairs: list[str]) -> dict[str, str]:
-    found = {}
+    found: dict[str, str] = {}
     for pair in pairs:
         ours, equals, yours = pair.partition("=")
         if not equals or not ours.strip() or not yours.strip():
             raise UsageError(f"--map {pair!r} is no pair; write OURS=YOURS, for example --map customer_id=CustomerID")
-        found[ours.strip()] = yours.strip()
+        ours, yours = ours.strip(), yours.strip()
+        if found.get(ours, yours) != yours:
+            raise UsageError(f"--map names {ours} twice, as {found[ours]!r} and {yours!r}; keep one")
+        found[ours] = yours
     return found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shoploom.commands.output import JsonOption, Output, counts
+from shoploom.commands.output import JsonOption, Output, counts, option_text
 
 if TYPE_CHECKING:
     from shoploom.shop import Shop
@@ -31,8 +31,14 @@ def demo(
 
     Imports The Complete Journey, checks, trains, evaluates, promotes and serves; a second run continues.
     """
-    from shoploom.commands.service import run_service
+    from shoploom.commands.service import check_port, run_service
+    from shoploom.config import Config, TrainConfig
+    from shoploom.data.workspace import CONFIG_FILE
 
+    TrainConfig(size=size, seed=seed)  # what is wrong is said before the import, not after it
+    if serve:
+        settings = Config.read(workspace / CONFIG_FILE).serve
+        check_port(settings.host, port or settings.port)
     out = Output(as_json, "demo")
     clock = Stages(out)
     with clock.stage("import"):
@@ -49,7 +55,7 @@ def demo(
         answer = shop.recommend(_somebody(shop), k=5)
         out.say("a first answer: " + ", ".join(str(item.get("title") or item["product_id"]) for item in answer))
     clock.report()
-    out.next(f"shoploom serve -w {workspace}")
+    out.next(f"shoploom serve{option_text(workspace)}")
     if serve:
         run_service(out, shop, None, port)
     else:
@@ -87,11 +93,11 @@ class Stages:
 
 def _import(out: Output, folder: Path) -> Shop:
     from shoploom.commands.data import import_named_source
-    from shoploom.data.workspace import CONFIG_FILE
+    from shoploom.data.migrations import FORMAT_FILE
     from shoploom.shop import Shop
 
-    exists = (folder / CONFIG_FILE).exists()
-    shop = Shop.open(folder) if exists else Shop.create(folder, name="The Complete Journey")
+    made = folder.is_file() or (folder / "store" / FORMAT_FILE).exists()
+    shop = Shop.open(folder) if made else Shop.create(folder, name="The Complete Journey")
     import_named_source(out, shop, SOURCE)
     out.say(counts(shop.workspace.counts()))
     return shop

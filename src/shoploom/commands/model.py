@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shoploom.commands.output import HERE, JsonOption, Output, WorkspaceOption, counts, option_text
+from shoploom.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
+    from shoploom.config import Config
     from shoploom.shop import Shop
 
 Report = Mapping[str, Any]
@@ -35,6 +37,8 @@ def train(
 
     out = Output(as_json, "train")
     shop = Shop.open(workspace)
+    # Before the data are looked at: a wrong setting is said at once, and rules of cleaning count for the check, too.
+    shop.workspace.config = settings(shop, overrides or [])
     out.read(f"{workspace}: {counts(shop.workspace.counts())}")
     shop.check().require()
     result = run_training(out, shop, overrides or [], promote=promote, resume=not fresh)
@@ -47,12 +51,9 @@ def train(
 def run_training(out: Output, shop: Shop, overrides: list[str], *, promote: bool, resume: bool) -> Any:
     """Train with a progress bar, print the table and say what was written."""
     from shoploom.commands.progress import TrainingBar
-    from shoploom.config import Config
-    from shoploom.data.workspace import CONFIG_FILE
     from shoploom.pipeline import train as train_workspace
 
-    given = [one if "." in one.partition("=")[0] else f"train.{one}" for one in overrides]
-    config = Config.read(shop.workspace.path / CONFIG_FILE, given)
+    config = settings(shop, overrides)
     with TrainingBar(out.console) as bar:
         result = train_workspace(shop.workspace, config, progress=bar, resume=resume)
     if promote:
@@ -62,6 +63,29 @@ def run_training(out: Output, shop: Shop, overrides: list[str], *, promote: bool
     out.wrote(f"{folder} in {result.seconds:.0f} s")
     out.wrote(folder / "report.html")
     return result
+
+
+def settings(shop: Shop, overrides: list[str]) -> Config:
+    """The configuration of a training on this machine; ``KEY=VALUE`` means a key of ``[train]``.
+
+    Raises:
+        UsageError: If a key, a value or a task is unknown, or a GPU is asked for where there is none.
+    """
+    from shoploom.config import Config
+    from shoploom.data.workspace import CONFIG_FILE
+    from shoploom.tasks import TASKS
+
+    given = [one if "." in one.partition("=")[0] else f"train.{one}" for one in overrides]
+    config = Config.read(shop.workspace.path / CONFIG_FILE, given)
+    for name in config.train.tasks:
+        if name not in TASKS:
+            raise UsageError(unknown_name("task", name, TASKS))
+    if config.train.device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise UsageError("train.device is 'cuda', but torch finds no GPU here; use device=auto or device=cpu")
+    return config
 
 
 def evaluate(

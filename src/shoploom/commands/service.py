@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shoploom.commands.output import HERE, JsonOption, Output, WorkspaceOption
+from shoploom.commands.output import HERE, JsonOption, Output, WorkspaceOption, option_text
 from shoploom.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def serve(
         key = make_key(shop.workspace)
         out.wrote(f"{shop.workspace.path / 'keys.json'}: a hash; the key itself is shown only now")
         out.say(key)
-        out.next("shoploom serve --host 0.0.0.0")
+        out.next(f"shoploom serve --host 0.0.0.0{option_text(workspace)}")
         out.done(key=key)
         return
     run_service(out, shop, host, port)
@@ -66,7 +66,7 @@ def check_port(host: str, port: int) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise UsageError(
                 f"{host}:{port} cannot be bound ({error}); choose another with --port or --host"
             ) from error

@@ -94,6 +94,37 @@ def write_parquet(path: Path, frame: pl.DataFrame) -> None:
         frame.write_parquet(temporary, compression="zstd", compression_level=1, statistics=True)
 
 
+def read_parquet(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
+    """A table that was written here.
+
+    Raises:
+        WorkspaceError: If the file is damaged or cannot be read.
+    """
+    with _readable(path):
+        return pl.read_parquet(path, columns=columns)
+
+
+def count_rows(path: Path) -> int:
+    """Rows of a table, from the file's last bytes.
+
+    Raises:
+        WorkspaceError: If the file is damaged or cannot be read.
+    """
+    with _readable(path):
+        return int(pl.scan_parquet(path).select(pl.len()).collect().item())
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise WorkspaceError(
+            f"{path} cannot be read ({str(error).splitlines()[0]}); restore it from a backup, or move it away and "
+            "import its rows again"
+        ) from error
+
+
 def sync(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
     handle = os.open(path, os.O_RDONLY)

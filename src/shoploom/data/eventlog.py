@@ -194,7 +194,7 @@ class EventLog:
         sealed = segments.last_offset(paths[-1]) if paths else 0
         wanted = [path for path in paths if segments.last_offset(path) > offset]
         columns = [segments.OFFSET, *schema.EVENTS]
-        frames = [pl.read_parquet(path, columns=columns).filter(pl.col(segments.OFFSET) > offset) for path in wanted]
+        frames = [atomic.read_parquet(path, columns).filter(pl.col(segments.OFFSET) > offset) for path in wanted]
         return pl.concat([*frames, self._tail_after(max(offset, sealed))])
 
     def _tail_after(self, offset: int) -> pl.DataFrame:

@@ -117,7 +117,10 @@ def _completed(event: LiveEvent, number: int, now: datetime, seen: dict[str, int
     if given is None:
         event.time = now
     elif given.tzinfo is not None:
-        event.time = given.astimezone(UTC).replace(tzinfo=None)
+        try:
+            event.time = given.astimezone(UTC).replace(tzinfo=None)
+        except OverflowError as error:
+            raise _bad_time(number, given) from error
     assert event.time is not None
     if not doubts.EARLIEST <= event.time < doubts.LATEST:
         raise _bad_time(number, event.time)

@@ -30,7 +30,7 @@ def _to_2(store: Path) -> Clean:
     old, new = store / "events.parquet", store / "events"
     new.mkdir(exist_ok=True)
     if old.exists():
-        events = schema.conform("events", pl.read_parquet(old))
+        events = schema.conform("events", atomic.read_parquet(old))
         amount = pl.coalesce(schema.AMOUNT, pl.col(schema.PRICE) * pl.col(schema.QUANTITY).fill_null(1.0))
         atomic.write_parquet(new / "import-000001.parquet", identity.fill_ids(events.with_columns(amount)))
     return lambda: old.unlink(missing_ok=True)

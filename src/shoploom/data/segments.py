@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from shoploom.data import schema
+from shoploom.data import atomic, schema
 
 OFFSET = "offset"
 _IMPORT = re.compile(r"import-(\d+)\.parquet")
@@ -55,10 +55,10 @@ def ids(paths: list[Path]) -> pl.Series:
     """Event ids of some segments."""
     if not paths:
         return pl.Series(schema.EVENT_ID, [], dtype=pl.Utf8)
-    return pl.concat([pl.read_parquet(path, columns=[schema.EVENT_ID]) for path in paths])[schema.EVENT_ID]
+    return pl.concat([atomic.read_parquet(path, [schema.EVENT_ID]) for path in paths])[schema.EVENT_ID]
 
 
 def read(paths: list[Path]) -> pl.DataFrame:
     """Canonical events of some segments, one after the other."""
-    frames = [pl.read_parquet(path, columns=list(schema.EVENTS)) for path in paths]
+    frames = [atomic.read_parquet(path, list(schema.EVENTS)) for path in paths]
     return pl.concat(frames) if frames else schema.empty("events")

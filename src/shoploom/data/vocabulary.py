@@ -47,6 +47,18 @@ class Vocabulary:
             self._row[ExternalId(one)] = row
         return row
 
+    def rename(self, row: int, one: str) -> None:
+        """Give a row another id.
+
+        Raises:
+            ValueError: If another row has it.
+        """
+        if self.row(one) not in (-1, row):
+            raise ValueError(f"the id {one!r} stands in row {self.row(one)} already")
+        del self._row[self.ids[row]]
+        self.ids[row] = ExternalId(one)
+        self._row[ExternalId(one)] = row
+
     def row(self, one: str) -> int:
         """The row of an id, -1 if unknown."""
         return self._row.get(ExternalId(one), -1)

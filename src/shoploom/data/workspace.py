@@ -18,8 +18,9 @@ from pathlib import Path
 import polars as pl
 
 from shoploom.config import Config
-from shoploom.data import atomic, cleaning, doubts, identity, migrations, schema, segments
+from shoploom.data import atomic, cleaning, doubts, hidden, identity, migrations, schema, segments
 from shoploom.data.eventlog import EventLog
+from shoploom.data.hidden import Hidden
 from shoploom.data.lock import WorkspaceLock
 from shoploom.data.tables import ShopTables
 from shoploom.errors import DataError, UsageError, WorkspaceError, unknown_name
@@ -82,12 +83,13 @@ class Workspace:
     def init(cls, path: Path | str, config: Config | None = None) -> Workspace:
         """Make a new workspace; the directory may exist but must not be one yet.
 
+        The format file is written last: what a killed ``init`` left behind is finished by the next one.
+
         Raises:
             WorkspaceError: If there is one, or the directory cannot be written.
         """
         path = Path(path)
-        if (path / "store").exists() or (path / CONFIG_FILE).exists():
-            raise WorkspaceError(f"{path} is a workspace already; use it as it is, or choose another directory")
+        _refuse_to_init(path)
         workspace = cls(path, config or Config())
         with atomic.disk_errors(path):
             for folder in (workspace.store_dir / "events", workspace.models_dir, workspace.reports_dir):
@@ -108,6 +110,8 @@ class Workspace:
             WorkspaceError: If there is none, or its format is newer than this Shoploom.
         """
         path = Path(path)
+        if path.exists() and not path.is_dir():
+            raise WorkspaceError(f"{path} is a file; name the directory of a workspace (shoploom init DIR makes one)")
         if not (path / "store" / migrations.FORMAT_FILE).exists():
             what = "is no Shoploom workspace" if path.exists() else "does not exist"
             raise WorkspaceError(f"{path} {what}; make one with: shoploom init {path}")
@@ -175,7 +179,7 @@ class Workspace:
     def read_quarantine(self, table: str) -> pl.DataFrame:
         """Rows in doubt with their reasons."""
         path = self._quarantine_path(table)
-        return pl.read_parquet(path) if path.exists() else pl.DataFrame(schema=doubts.QUARANTINE)
+        return atomic.read_parquet(path) if path.exists() else pl.DataFrame(schema=doubts.QUARANTINE)
 
     def read(self, table: str) -> pl.DataFrame:
         """A canonical table, in the order in which rows came."""
@@ -183,7 +187,7 @@ class Workspace:
         if table == "events":
             return pl.concat([segments.read(segments.every(self.store_dir / "events")), self._tail()])
         path = self._table_path(table)
-        return schema.conform(table, pl.read_parquet(path)) if path.exists() else schema.empty(table)
+        return schema.conform(table, atomic.read_parquet(path)) if path.exists() else schema.empty(table)
 
     def delete(self, table: str, ids: Sequence[str]) -> int:
         """Remove products, customers or promotions by id; events stay as they happened."""
@@ -199,13 +203,13 @@ class Workspace:
     def counts(self) -> dict[str, int]:
         """Rows per table, and in quarantine."""
         paths = segments.every(self.store_dir / "events")
-        sealed = sum(int(pl.scan_parquet(path).select(pl.len()).collect().item()) for path in paths)
+        sealed = sum(map(atomic.count_rows, paths))
         counts = {name: len(self.read(name)) for name in schema.TABLES if name != "events"}
         doubtful = sum(len(self.read_quarantine(name)) for name in schema.TABLES)
         return {"events": sealed + len(self._tail()), **counts, "quarantine": doubtful}
 
     def fingerprint(self) -> str:
-        """A hash of all data; equal data imported in equal order has an equal fingerprint."""
+        """A hash of all data; equal data imported in equal order, without the same customers, has an equal one."""
         total = hashlib.sha256()
         files = [*segments.every(self.store_dir / "events"), *map(self._table_path, schema.TABLES)]
         for path in files:
@@ -213,10 +217,12 @@ class Workspace:
                 total.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
         for one in self._tail()[schema.EVENT_ID]:
             total.update(one.encode() + b"\n")
+        for one in sorted(self._forgotten()):
+            total.update(b"forgotten " + one.encode() + b"\n")
         return total.hexdigest()[:32]
 
     def load_tables(self, end: datetime | None = None) -> ShopTables:
-        """The shop as known at a moment, cleaned and flagged.
+        """The shop as known at a moment, cleaned and flagged; forgotten customers are not in it, nor their events.
 
         Args:
             end: UTC; just after the last event, rounded up to the shop's next midnight, where None.
@@ -226,6 +232,8 @@ class Workspace:
         """
         events = self.read("events").sort(schema.TIME, maintain_order=True)
         doubtful = self.read_quarantine("events")["key"].drop_nulls()
+        forgotten = pl.Series(sorted(self._forgotten()), dtype=pl.Utf8).implode()
+        events = events.filter(~pl.col(schema.CUSTOMER).is_in(forgotten).fill_null(value=False))
         if len(doubtful):
             events = events.filter(~pl.col(schema.EVENT_ID).is_in(doubtful.implode()))
         if end is not None:
@@ -240,7 +248,7 @@ class Workspace:
         return ShopTables(
             events=cleaning.flag(events, products, rules),
             products=products,
-            customers=self.read("customers"),
+            customers=self.read("customers").filter(~pl.col(schema.CUSTOMER).is_in(forgotten)),
             promotions=self.read("promotions"),
             cleaning=rules,
             clock=self.config.clock,
@@ -281,6 +289,9 @@ class Workspace:
             atomic.write_parquet(self._table_path(table), pl.concat([known, new]))
         return Appended(len(new), len(frame) - len(new) - updated, 0, updated)
 
+    def _forgotten(self) -> frozenset[str]:
+        return Hidden(self.store_dir / hidden.FILE).customers
+
     def _tail(self) -> pl.DataFrame:
         if not (self.store_dir / "events.sqlite").exists():
             return schema.empty("events")
@@ -308,6 +319,22 @@ def next_midnight(moment: datetime, timezone: str) -> datetime:
     found = midnight.dt.convert_time_zone("UTC").dt.replace_time_zone(None).item()
     assert isinstance(found, datetime)
     return found
+
+
+def _refuse_to_init(path: Path) -> None:
+    """Let through what holds nothing of ours, and what a killed ``init`` left: folders, the configuration, no data."""
+    store, config, other = path / "store", path / CONFIG_FILE, "or choose another directory"
+    for one in (path, *path.parents):
+        if one.is_file():
+            raise WorkspaceError(f"{one} is a file; name a new or empty directory")
+    if (store / migrations.FORMAT_FILE).exists():
+        raise WorkspaceError(f"{path} is a workspace already; use it as it is, {other}")
+    if config.exists() and not store.exists():  # init makes the folders first: this file is somebody's own
+        raise WorkspaceError(f"{path} holds a {CONFIG_FILE} but no store; move that file away, {other}")
+    if any(one.is_file() and one.suffix != atomic.SUFFIX for one in store.rglob("*")):
+        raise WorkspaceError(
+            f"{store} holds files but no {migrations.FORMAT_FILE}; restore that from a backup, {other}"
+        )
 
 
 def _known(table: str) -> None:

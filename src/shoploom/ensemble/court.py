@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from shoploom.data.arrays import F64, Flags
 from shoploom.ensemble.fusion import blended, chosen
 from shoploom.metrics.calibration import reliability
-from shoploom.metrics.significance import Difference, Estimate, bootstrap, holm, paired
+from shoploom.metrics.significance import Difference, Estimate, Samples, holm
 from shoploom.tasks.base import Cases, Measured, Numbers, Prediction, Task
 
 SHARED, BLEND = "shared", "blend"
@@ -124,7 +124,8 @@ def judge(
         answers[BLEND], pair = mixture
         measured[BLEND] = task.measure(cases, answers[BLEND])
     served = min(measured, key=lambda name: (_loss(task, measured[name].values()), name != SHARED))
-    differences = _differences(task, measured)
+    samples = {name: Samples.of(one) for name, one in measured.items()}
+    differences = _differences(task, samples)
     return Verdict(
         task=task.name,
         title=task.title,
@@ -133,7 +134,7 @@ def judge(
         served_by=served,
         reason=_reason(task, served, measured, differences),
         cases=len(cases),
-        members={name: bootstrap(one) for name, one in measured.items()},
+        members={name: one.estimates() for name, one in samples.items()},
         differences=differences,
         blend=pair if mixture is not None else None,
         slices=_slices(task, cases, measured, slices or {}),
@@ -186,12 +187,11 @@ def _loss(task: Task, values: Mapping[str, float]) -> float:
     return (value if task.lower_is_better else -value) + BIAS_COST * excess
 
 
-def _differences(task: Task, measured: Mapping[str, Measured]) -> dict[str, Difference]:
-    if SHARED not in measured:
+def _differences(task: Task, samples: Mapping[str, Samples]) -> dict[str, Difference]:
+    if SHARED not in samples:
         return {}
-    found = {
-        name: paired(measured[SHARED], one)[task.metric] for name, one in measured.items() if name not in (SHARED,)
-    }
+    rivals = {name: one for name, one in samples.items() if name != SHARED}
+    found = {name: samples[SHARED].minus(one)[task.metric] for name, one in rivals.items()}
     corrected = holm([one.p_value for one in found.values()])
     return {
         name: Difference(one.value, one.low, one.high, p_value)

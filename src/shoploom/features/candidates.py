@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shoploom.data.arrays import F32, F64, I32, Flags, Histories
-from shoploom.data.keys import distinct
+from shoploom.data.arrays import F32, F64, I32, Flags, Histories, Lines
+from shoploom.data.keys import distinct, find, group_starts, rank_in_group
 from shoploom.features.popularity import PlanGrid, Popularity
 from shoploom.features.spectral import Spectral
 
@@ -47,15 +47,6 @@ class Candidates:
 
 
 @dataclass(frozen=True)
-class Query:
-    """Queries of a batch: whose history (one entry of ``histories`` each), seen from which day, for which visit."""
-
-    histories: Histories
-    as_of: F64
-    when: F64
-
-
-@dataclass(frozen=True)
 class Moment:
     """What all queries of one moment share."""
 
@@ -78,152 +69,155 @@ class Reach:
     kindred: int
 
 
-class CandidateFeatures:
-    """Makes ``Candidates`` for a task.
+class Past:
+    """What the histories of E queries say, whatever is offered to them: several tasks read the same one.
 
     Args:
-        groups: One (I,) array per grouping (finest category, brand): a code per item, 0 for none.
-        reach: How many candidates of each kind.
+        histories: One entry per query, nothing later than its ``as_of``.
+        as_of: (E,) last moment of each history.
+        moments: The distinct moments.
+        moment: (E,) position in ``moments``.
+        groupings: One (I,) array per grouping (finest category, brand): a code per item, 0 for none.
     """
 
-    def __init__(self, groups: tuple[I32, ...], reach: Reach) -> None:
-        self.groups = groups
-        self.reach = reach
-
-    def __call__(
+    def __init__(
         self,
-        query: Query,
+        histories: Histories,
+        as_of: F64,
         moments: list[Moment],
         moment: NDArray[np.integer],
-        plan: PlanGrid,
-        *,
-        allowed: Flags | None = None,
-        exclude_own: bool = False,
-    ) -> Candidates:
-        """Candidates of E queries.
+        groupings: tuple[I32, ...],
+    ) -> None:
+        self.histories = histories
+        self.as_of = as_of
+        self.moments = moments
+        self.moment = moment
+        self.num_items = len(groupings[0])
+        self.owner = histories.rows
+        self.age = (as_of[self.owner] - histories.lines.time).astype(np.float32)
+        self.own = _Own.of(self.owner, histories.lines, self.age, self.num_items)
+        self.groups = tuple(_Group.of(self.own, codes) for codes in groupings)
+        self.visits = _visits(histories)
+        self.since = _since(histories, as_of)
+        self.profiles = [self._profile(number) for number in range(len(moments))]
 
-        Args:
-            query: Histories already cut at ``as_of``.
-            moments: The distinct moments.
-            moment: (E,) position in ``moments``.
-            plan: Promotions.
-            allowed: (I,) items that may be shown.
-            exclude_own: Leave out goods that the customer bought.
-        """
-        lines, owner = query.histories.lines, query.histories.rows
-        count = len(self.groups[0])
-        queries = len(query.as_of)
-        age = (query.as_of[owner] - lines.time).astype(np.float32)
-        own = _Own.of(owner, lines.item, age, lines.order, count)
-        owned = set_keys(owner, lines.item, count, lines.goods) if exclude_own else None
-        use_own = (
-            np.zeros(len(own.owner), dtype=bool) if exclude_own or not self.reach.own else own.best(self.reach.own)
-        )
-        if allowed is not None:
-            use_own &= allowed[own.item]
-        profile = _profiles(query, moments, moment)
-        offered = self._offered(moments, moment, profile, allowed)
-        row, item, slot = _union(own, use_own, *offered, owned, count)
-        matrix = _Padded(row, queries)
-        items = matrix.fill(item, -1).astype(np.int32)
-        slots = matrix.fill(slot, 0)
-        static = self._static(query, own, row, item, slot, moments, moment, plan)
-        static[:, -2 - plan.kinds : -plan.kinds or None] = _kinship(profile, row, item, moments, moment)
-        group_slots, candidate_groups, sizes = self._grouped(owner, lines.item, row, item, matrix)
-        return Candidates(
-            items=items,
-            static=matrix.fill_rows(static),
-            line_age=age,
-            item_slot=own.slot_of_line + 1,
-            group_slots=group_slots,
-            candidate_slot=slots,
-            candidate_groups=candidate_groups,
-            num_slots=len(own.owner) + 1,
-            num_groups=sizes,
-        )
+    def __len__(self) -> int:
+        return len(self.as_of)
 
-    def _offered(
-        self,
-        moments: list[Moment],
-        moment: NDArray[np.integer],
-        profile: list[F32],
-        allowed: Flags | None,
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Popular and kindred candidates of all queries: rows and items, with repeats."""
-        rows, items = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
-        for number, one in enumerate(moments):
-            mine = np.flatnonzero(moment == number)
-            top = one.popularity.top(self.reach.popular, allowed)
-            kindred = one.spectral.best(profile[number], self.reach.kindred, allowed)
-            rows += [np.repeat(mine, len(top)), np.repeat(mine, kindred.shape[1])]
-            items += [np.tile(top, len(mine)).astype(np.int64), kindred.ravel().astype(np.int64)]
-        row, item = np.concatenate(rows), np.concatenate(items)
-        if allowed is None:
-            return row, item
-        shown = allowed[item]
-        return row[shown], item[shown]
+    def asking(self, number: int) -> NDArray[np.int64]:
+        """Queries of a moment."""
+        return np.flatnonzero(self.moment == number)
 
-    def _static(
-        self,
-        query: Query,
-        own: _Own,
-        row: NDArray[np.int64],
-        item: NDArray[np.int64],
-        slot: NDArray[np.int64],
-        moments: list[Moment],
-        moment: NDArray[np.integer],
-        plan: PlanGrid,
-    ) -> F32:
-        """(n, F): ages and regularity of the own item, popularity, room for kinship, promotion shares."""
-        known = slot > 0
-        at = np.where(known, slot - 1, 0)
-        wait = (query.when - query.as_of)[row]
-        last, first = (np.where(known, part[at], 400.0) if len(part) else np.full(len(row), 400.0) for part in own.ages)
-        orders = np.where(known, own.orders[at], 0) if len(own.orders) else np.zeros(len(row))
-        gap = (first - last) / np.maximum(orders - 1, 1)
-        visits = own.visits(len(query.as_of), query)
-        share = orders / np.maximum(visits[row], 1)
-        popular = np.zeros((len(row), 4), dtype=np.float32)
-        for number, one in enumerate(moments):
-            mine = moment[row] == number
-            popular[mine] = one.popularity.features(item[mine])
-        due = np.where(orders > 1, (last + wait) / np.maximum(gap, 1.0), 0.0)
-        columns = [known, np.log1p(last + wait), np.log1p(first), np.log1p(orders), share, np.log1p(gap)]
-        columns += [np.clip(due, 0, 5), np.log1p(visits[row]), np.log1p(wait), *popular.T]
-        lines = np.diff(query.histories.offsets)
-        since = _since(query)
-        columns += [np.log1p(lines / np.maximum(visits, 1))[row], np.log1p(since + query.when - query.as_of)[row]]
-        columns += [np.zeros(len(row)), np.zeros(len(row))]
-        shares = plan.at(item, query.when[row])
-        return np.column_stack([*columns, shares]).astype(np.float32)
+    def _profile(self, number: int) -> F32:
+        part = self.histories if len(self.moments) == 1 else _some(self.histories, self.asking(number))
+        return self.moments[number].spectral.profile(part, self.as_of[self.moment == number])
 
-    def _grouped(
-        self,
-        owner: NDArray[np.int64],
-        line_item: I32,
-        row: NDArray[np.int64],
-        item: NDArray[np.int64],
-        matrix: _Padded,
-    ) -> tuple[tuple[NDArray[np.int64], ...], tuple[NDArray[np.int64], ...], tuple[int, ...]]:
-        """Slots of lines and candidates per grouping; group 0 (none) has the empty slot."""
-        lines, candidates, sizes = [], [], []
-        for codes in self.groups:
-            width = int(codes.max(initial=0)) + 1
-            code = codes[line_item]
-            keys, slot = np.unique(owner * width + code, return_inverse=True)
-            lines.append(np.where(code > 0, slot + 1, 0))
-            wanted = row * width + codes[item]
-            place = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
-            found = (keys[place] == wanted) & (codes[item] > 0) if len(keys) else np.zeros(len(row), dtype=bool)
-            candidates.append(matrix.fill(np.where(found, place + 1, 0), 0))
-            sizes.append(len(keys) + 1)
-        return tuple(lines), tuple(candidates), tuple(sizes)
+
+def offer(
+    past: Past,
+    when: F64,
+    plan: PlanGrid,
+    reach: Reach,
+    *,
+    allowed: Flags | None = None,
+    exclude_own: bool = False,
+) -> Candidates:
+    """Candidates of E queries.
+
+    Args:
+        past: Their histories.
+        when: (E,) moments of the visits.
+        plan: Promotions.
+        reach: How many candidates of each kind.
+        allowed: (I,) items that may be shown.
+        exclude_own: Leave out goods that the customer bought.
+    """
+    own, count = past.own, past.num_items
+    goods = past.histories.lines.goods
+    owned = distinct(past.owner[goods] * count + past.histories.lines.item[goods]) if exclude_own else None
+    use_own = np.zeros(len(own), dtype=bool) if exclude_own or not reach.own else own.best(reach.own)
+    if allowed is not None:
+        use_own &= allowed[own.item]
+    row, item, slot = _union(own, use_own, *_offered(past, reach, allowed), owned, count)
+    matrix = _Padded(row, len(past))
+    columns = [_habits(past, when, row, slot), _popularity(past, row, item), _visits_of(past, when, row)]
+    columns += [_kinship(past, row, item), plan.at(item, when[row])]
+    candidate_groups = tuple(matrix.fill(one.find(row, item), 0) for one in past.groups)
+    return Candidates(
+        items=matrix.fill(item, -1).astype(np.int32),
+        static=matrix.fill_rows(np.concatenate(columns, axis=1)),
+        line_age=past.age,
+        item_slot=own.slot_of_line + 1,
+        group_slots=tuple(one.slot_of_pair[own.slot_of_line] for one in past.groups),
+        candidate_slot=matrix.fill(slot, 0),
+        candidate_groups=candidate_groups,
+        num_slots=len(own) + 1,
+        num_groups=tuple(len(one.keys) + 1 for one in past.groups),
+    )
+
+
+def _offered(past: Past, reach: Reach, allowed: Flags | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Popular and kindred candidates of all queries: rows and items, with repeats."""
+    rows, items = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+    for number, one in enumerate(past.moments):
+        mine = past.asking(number)
+        top = one.popularity.top(reach.popular, allowed)
+        kindred = one.spectral.best(past.profiles[number], reach.kindred, allowed)
+        rows += [np.repeat(mine, len(top)), np.repeat(mine, kindred.shape[1])]
+        items += [np.tile(top, len(mine)).astype(np.int64), kindred.ravel().astype(np.int64)]
+    row, item = np.concatenate(rows), np.concatenate(items)
+    if allowed is None:
+        return row, item
+    shown = allowed[item]
+    return row[shown], item[shown]
+
+
+def _habits(past: Past, when: F64, row: NDArray[np.int64], slot: NDArray[np.int64]) -> F32:
+    """(n, 9) age, count and regularity of the own item, and how the customer visits."""
+    own, known = past.own, slot > 0
+    at = np.where(known, slot - 1, 0)
+    wait = (when - past.as_of)[row]
+    last, first = (np.where(known, one[at], 400.0) if len(one) else np.full(len(row), 400.0) for one in own.ages)
+    orders = np.where(known, own.orders[at], 0) if len(own) else np.zeros(len(row))
+    gap = (first - last) / np.maximum(orders - 1, 1)
+    share = orders / np.maximum(past.visits, 1)[row]
+    due = np.where(orders > 1, (last + wait) / np.maximum(gap, 1.0), 0.0)
+    columns = [known, np.log1p(last + wait), np.log1p(first), np.log1p(orders), share, np.log1p(gap)]
+    columns += [np.clip(due, 0, 5), np.log1p(past.visits)[row], np.log1p(wait)]
+    return np.column_stack(columns).astype(np.float32)
+
+
+def _popularity(past: Past, row: NDArray[np.int64], item: NDArray[np.int64]) -> F32:
+    """(n, 4) counts in the windows and repeats, as of each query's moment."""
+    found = np.zeros((len(row), 4), dtype=np.float32)
+    moment = past.moment[row]
+    for number, one in enumerate(past.moments):
+        mine = moment == number
+        found[mine] = one.popularity.features(item[mine])
+    return found
+
+
+def _visits_of(past: Past, when: F64, row: NDArray[np.int64]) -> F32:
+    """(n, 2) usual size of the customer's visits, and days since the last one at the time of the visit."""
+    lines = np.diff(past.histories.offsets)
+    table = [np.log1p(lines / np.maximum(past.visits, 1)), np.log1p(past.since + when - past.as_of)]
+    return np.column_stack(table).astype(np.float32)[row]
 
 
 @dataclass(frozen=True)
 class _Own:
-    """Each query's own items, one row per (query, item)."""
+    """Each query's own items, one row per (query, item), sorted.
 
+    Args:
+        keys: ``owner * items + item``.
+        owner, item: Of each pair.
+        slot_of_line: The pair of each line.
+        ages: Days since the last and since the first line.
+        orders: In how many orders.
+        decayed: Lines, halved every 60 days.
+    """
+
+    keys: NDArray[np.int64]
     owner: NDArray[np.int64]
     item: NDArray[np.int64]
     slot_of_line: NDArray[np.int64]
@@ -231,40 +225,83 @@ class _Own:
     orders: F64
     decayed: F64
 
+    def __len__(self) -> int:
+        return len(self.keys)
+
     @classmethod
-    def of(cls, owner: NDArray[np.int64], item: I32, age: F32, order: I32, count: int) -> _Own:
-        key = owner * count + item
-        unique, slot = np.unique(key, return_inverse=True)
-        size = len(unique)
-        last, first = np.full(size, np.inf, dtype=np.float32), np.zeros(size, dtype=np.float32)
-        np.minimum.at(last, slot, age)
-        np.maximum.at(first, slot, age)
-        _, one_per_order = (
-            np.unique(np.column_stack([slot, order, np.floor(age)]), axis=0, return_index=True)
-            if (order < 0).any()
-            else np.unique(slot.astype(np.int64) * (int(order.max(initial=0)) + 1) + order, return_index=True)
+    def of(cls, owner: NDArray[np.int64], lines: Lines, age: F32, count: int) -> _Own:
+        """Lines must be in order of time within each owner."""
+        key = owner * count + lines.item
+        order = np.argsort(key, kind="stable")
+        key, age, number = key[order], age[order], lines.order[order]
+        starts = group_starts(key)
+        slot = np.zeros(len(key), dtype=np.int64)
+        slot[starts[1:]] = 1
+        slot_of_line = np.empty(len(key), dtype=np.int64)
+        slot_of_line[order] = np.cumsum(slot)
+        if not len(starts):
+            none = np.zeros(0, dtype=np.float32)
+            return cls(key, key, key, slot_of_line, (none, none), np.zeros(0), np.zeros(0))
+        day = np.where(number < 0, np.floor(age), 0)  # without numbers the lines of a day are one order
+        fresh = np.ones(len(key), dtype=np.float64)
+        fresh[1:] = (number[1:] != number[:-1]) | (day[1:] != day[:-1])
+        fresh[starts] = 1.0
+        ends = np.append(starts[1:], len(key)) - 1
+        keys = key[starts]
+        return cls(
+            keys=keys,
+            owner=keys // count,
+            item=keys % count,
+            slot_of_line=slot_of_line,
+            ages=(age[ends], age[starts]),
+            orders=np.add.reduceat(fresh, starts),
+            decayed=np.add.reduceat(np.exp2(-age.astype(np.float64) / 60.0), starts),
         )
-        times: F64 = np.bincount(slot[one_per_order], minlength=size).astype(np.float64)
-        decayed: F64 = np.bincount(slot, np.exp2(-age.astype(np.float64) / 60.0), size).astype(np.float64)
-        return cls(unique // count, unique % count, slot, (last, first), times, decayed)
 
     def best(self, number: int) -> Flags:
         """Mask of the own items with the highest decayed count of each query."""
         order = np.lexsort((-self.decayed, self.owner))
-        sizes = np.bincount(self.owner[order]) if len(order) else np.zeros(0, dtype=np.int64)
-        rank = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         mask = np.zeros(len(order), dtype=bool)
-        mask[order[rank < number]] = True
+        mask[order[rank_in_group(self.owner[order]) < number]] = True
         return mask
 
-    @staticmethod
-    def visits(queries: int, query: Query) -> F64:
-        """Number of orders of each query's customer."""
-        lines, owner = query.histories.lines, query.histories.rows
-        if not len(lines):
-            return np.zeros(queries)
-        new = np.concatenate([[True], (lines.order[1:] != lines.order[:-1]) | (owner[1:] != owner[:-1])])
-        return np.bincount(owner[new], minlength=queries).astype(float)
+
+@dataclass(frozen=True)
+class _Group:
+    """Lines of each query by group of their items; slot 0 is that of items without a group.
+
+    Args:
+        codes: (I,) group of each item.
+        keys: (groups,) ``owner * width + code``, sorted.
+        slot_of_pair: The group's slot of each own pair.
+    """
+
+    codes: I32
+    width: int
+    keys: NDArray[np.int64]
+    slot_of_pair: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, own: _Own, codes: I32) -> _Group:
+        width = int(codes.max(initial=0)) + 1
+        code = codes[own.item]
+        keys, slot = np.unique(own.owner * width + code, return_inverse=True)
+        return cls(codes, width, keys, np.where(code > 0, slot + 1, 0))
+
+    def find(self, row: NDArray[np.int64], item: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(n,) slot of each candidate's group."""
+        code = self.codes[item]
+        return np.where(code > 0, find(self.keys, row * self.width + code) + 1, 0)
+
+
+def _visits(histories: Histories) -> F64:
+    """(E,) number of orders of each query's customer."""
+    lines, owner = histories.lines, histories.rows
+    queries = len(histories.offsets) - 1
+    if not len(lines):
+        return np.zeros(queries)
+    new = np.concatenate([[True], (lines.order[1:] != lines.order[:-1]) | (owner[1:] != owner[:-1])])
+    return np.bincount(owner[new], minlength=queries).astype(float)
 
 
 class _Padded:
@@ -287,28 +324,13 @@ class _Padded:
         return out.reshape(*self.shape, values.shape[1])
 
 
-def set_keys(owner: NDArray[np.int64], item: I32, count: int, mask: Flags) -> NDArray[np.int64]:
-    """Sorted unique keys ``owner * count + item`` where the mask is true."""
-    return distinct(owner[mask] * count + item[mask])
-
-
-def _since(query: Query) -> F64:
+def _since(histories: Histories, as_of: F64) -> F64:
     """(E,) days since the last line of each query's customer, 400 without one."""
-    offsets, time = query.histories.offsets, query.histories.lines.time
+    offsets, time = histories.offsets, histories.lines.time
     some = np.diff(offsets) > 0
-    since = np.full(len(query.as_of), 400.0)
-    since[some] = query.as_of[some] - time[offsets[1:][some] - 1]
+    since = np.full(len(as_of), 400.0)
+    since[some] = as_of[some] - time[offsets[1:][some] - 1]
     return since
-
-
-def _profiles(query: Query, moments: list[Moment], moment: NDArray[np.integer]) -> list[F32]:
-    """For each moment the spectral profiles (queries of the moment, R)."""
-    found = []
-    for number, one in enumerate(moments):
-        mine = np.flatnonzero(moment == number)
-        part = query.histories if len(moments) == 1 else _some(query.histories, mine)
-        found.append(one.spectral.profile(part, query.as_of[mine]))
-    return found
 
 
 def _some(histories: Histories, rows: NDArray[np.int64]) -> Histories:
@@ -318,23 +340,16 @@ def _some(histories: Histories, rows: NDArray[np.int64]) -> Histories:
     return Histories(histories.lines.take(flat), offsets)
 
 
-def _kinship(
-    profile: list[F32],
-    row: NDArray[np.int64],
-    item: NDArray[np.int64],
-    moments: list[Moment],
-    moment: NDArray[np.integer],
-) -> F32:
+def _kinship(past: Past, row: NDArray[np.int64], item: NDArray[np.int64]) -> F32:
     """(n, 2) spectral score of each candidate, as it is and in units of its query's spread."""
     score = np.zeros(len(row), dtype=np.float32)
-    for number, one in enumerate(moments):
-        mine = np.flatnonzero(moment == number)
-        place = np.full(len(moment), -1, dtype=np.int64)
+    moment, place = past.moment[row], np.zeros(len(past), dtype=np.int64)
+    for number, one in enumerate(past.moments):
+        mine, pairs = past.asking(number), moment == number
         place[mine] = np.arange(len(mine))
-        pairs = moment[row] == number
-        score[pairs] = one.spectral.scores(profile[number], place[row[pairs]], item[pairs])
-    count = np.maximum(np.bincount(row, minlength=len(moment)), 1)
-    spread = np.sqrt(np.bincount(row, score**2, minlength=len(moment)) / count) + 1e-6
+        score[pairs] = one.spectral.scores(past.profiles[number], place[row[pairs]], item[pairs])
+    count = np.maximum(np.bincount(row, minlength=len(past)), 1)
+    spread = np.sqrt(np.bincount(row, score**2, minlength=len(past)) / count) + 1e-6
     return np.column_stack([np.sign(score) * np.log1p(10 * np.abs(score)), score / spread[row]]).astype(np.float32)
 
 
@@ -348,11 +363,7 @@ def _union(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Own and offered candidates of every query without repeats, sorted by query: rows, items, own slots (0: none)."""
     key = row * count + item
-    own_key = own.owner * count + own.item
     if owned is not None and len(owned):
-        place = np.minimum(np.searchsorted(owned, key), len(owned) - 1)
-        key = key[owned[place] != key]
-    keys = distinct(np.concatenate([own_key[use], key]))
-    place = np.minimum(np.searchsorted(own_key, keys), max(len(own_key) - 1, 0))
-    slot = np.where(own_key[place] == keys, place + 1, 0) if len(own_key) else np.zeros(len(keys), dtype=np.int64)
-    return keys // count, keys % count, slot
+        key = key[find(owned, key) < 0]
+    keys = distinct(np.concatenate([own.keys[use], key]))
+    return keys // count, keys % count, find(own.keys, keys) + 1

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoploom.data.arrays import F32, F64, I32, Flags, Histories, ShopArrays
-from shoploom.features.candidates import CandidateFeatures, Candidates, Moment, Query, Reach
+from shoploom.features.candidates import Candidates, Moment, Past, Reach, offer
 from shoploom.features.items import ItemArrays, ItemFeatures
 from shoploom.features.popularity import PlanGrid, Popularity
 from shoploom.features.spectral import Spectral
@@ -161,28 +161,18 @@ class ShopView:
             amount.reshape(shape),
         )
 
-    def candidates(
-        self,
-        customers: NDArray[np.integer],
-        as_of: F64,
-        when: F64,
-        *,
-        reach: Reach,
-        exclude_own: bool,
-        allowed: Flags | None = None,
-    ) -> Candidates:
-        """Candidates of E queries, each with its customer's history before its own ``as_of``."""
+    def past(self, customers: NDArray[np.integer], as_of: F64) -> Past:
+        """Histories of E queries, each of its customer before its own ``as_of``."""
         moments, moment = np.unique(as_of, return_inverse=True)
-        features = CandidateFeatures(self.groups(), reach)
-        query = Query(_until(self.shop.histories(customers), as_of), as_of, np.maximum(when, as_of))
-        return features(
-            query,
-            [self.moment(float(day)) for day in moments],
-            moment,
-            self.plan,
-            allowed=allowed,
-            exclude_own=exclude_own,
-        )
+        histories = _until(self.shop.histories(customers), as_of)
+        return Past(histories, as_of, [self.moment(float(day)) for day in moments], moment, self.groups())
+
+    def candidates(
+        self, past: Past, when: F64, *, reach: Reach, exclude_own: bool, allowed: Flags | None = None
+    ) -> Candidates:
+        """Candidates of E queries for their visits."""
+        when = np.maximum(when, past.as_of)
+        return offer(past, when, self.plan, reach, allowed=allowed, exclude_own=exclude_own)
 
 
 def _until(histories: Histories, as_of: F64) -> Histories:

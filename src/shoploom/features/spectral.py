@@ -10,6 +10,7 @@ from .094 to .145), so each training cut has its own.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -21,6 +22,7 @@ HALF_LIFE_DAYS = 120.0
 POWER = 0.5
 LEAST_BUYERS = 3
 MOST_ITEMS = 30_000
+POOL = 6000
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,8 @@ class Spectral:
         if rank < 2:
             return cls(np.zeros(0, dtype=np.int32), np.zeros((0, 1), dtype=np.float32), np.zeros(0, dtype=np.float32))
         matrix = matrix[:, items]
-        matrix.data = np.log1p(matrix.data)
-        rows = _unit_rows(matrix @ sp.diags(damping))
+        matrix.data = np.log1p(matrix.data) * damping[matrix.indices]
+        rows = _unit_rows(matrix)
         return cls(items.astype(np.int32), _factors(rows, rank, seed), damping)
 
     def profile(self, histories: Histories, as_of: F64) -> F32:
@@ -72,8 +74,8 @@ class Spectral:
         kept = (place >= 0) & (lines.purchase | lines.goods)
         weight = np.exp2(-(as_of[row] - lines.time) / HALF_LIFE_DAYS).astype(np.float32)
         matrix = sp.csr_matrix((weight[kept], (row[kept], place[kept])), shape=(queries, len(self.items)))
-        matrix.data = np.log1p(matrix.data)
-        return np.asarray(_unit_rows(matrix @ sp.diags(self.damping)) @ self.factors, dtype=np.float32)
+        matrix.data = np.log1p(matrix.data) * self.damping[matrix.indices]
+        return np.asarray(_unit_rows(matrix) @ self.factors, dtype=np.float32)
 
     def scores(self, profile: F32, row: NDArray[np.integer], item: NDArray[np.integer]) -> F32:
         """(n,) score of each (query, item) pair, 0 for items without factors."""
@@ -81,30 +83,57 @@ class Spectral:
         safe = np.maximum(place, 0)
         if not len(self.items):
             return np.zeros(len(item), dtype=np.float32)
-        found = np.einsum("nr,nr->n", profile[row], self.factors[safe]) / self.damping[safe]
+        found = np.einsum("nr,nr->n", profile[row], self._tastes[safe])
         return np.where(place >= 0, found, 0.0).astype(np.float32)
 
     def best(self, profile: F32, number: int, allowed: Flags | None = None) -> I32:
-        """(E, number) items with the highest scores of each query (fewer where there are fewer)."""
+        """(E, number) items with the highest scores of each query (fewer where there are fewer).
+
+        Without a restriction only the ``POOL`` items with the most buyers are looked at: others are hardly ever among
+        the best, since scores grow with the root of the buyers.
+        """
         if not len(self.items) or not number:
             return np.zeros((len(profile), 0), dtype=np.int32)
-        scores = profile @ (self.factors / self.damping[:, None]).T
-        if allowed is not None:
-            scores[:, ~allowed[self.items]] = -np.inf
-        number = min(number, len(self.items))
-        chosen = np.argpartition(-scores, number - 1, axis=1)[:, :number]
-        return self.items[chosen]
+        rows = self._pool if allowed is None else np.flatnonzero(allowed[self.items])
+        scores = profile @ self._tastes[rows].T if allowed is not None else profile @ self._pool_tastes.T
+        number = min(number, len(rows))
+        if not number:
+            return np.zeros((len(profile), 0), dtype=np.int32)
+        chosen = np.argpartition(scores, len(rows) - number, axis=1)[:, len(rows) - number :]
+        return self.items[rows[chosen]]
 
-    def _place(self, item: NDArray[np.integer]) -> NDArray[np.int64]:
+    @cached_property
+    def _tastes(self) -> F32:
+        """(n, R) factors with the damping taken back: a profile times this is a score."""
+        return np.ascontiguousarray(self.factors / self.damping[:, None])
+
+    @cached_property
+    def _pool(self) -> NDArray[np.int64]:
+        return np.sort(np.argsort(self.damping, kind="stable")[:POOL])
+
+    @cached_property
+    def _pool_tastes(self) -> F32:
+        return self._tastes[self._pool]
+
+    @cached_property
+    def _places(self) -> I32:
+        places = np.full(int(self.items[-1]) + 1, -1, dtype=np.int32)
+        places[self.items] = np.arange(len(self.items))
+        return places
+
+    def _place(self, item: NDArray[np.integer]) -> NDArray[np.integer]:
         if not len(self.items):
-            return np.full(len(item), -1, dtype=np.int64)
-        place = np.minimum(np.searchsorted(self.items, item), len(self.items) - 1)
-        return np.where(self.items[place] == item, place, -1)
+            return np.full(len(item), -1, dtype=np.int32)
+        inside = item < len(self._places)
+        return np.where(inside, self._places[np.where(inside, item, 0)], -1)
 
 
 def _unit_rows(matrix: sp.csr_matrix) -> sp.csr_matrix:
-    norm = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
-    return (sp.diags((1 / np.maximum(norm, 1e-9)).astype(np.float32)) @ matrix).tocsr()
+    sizes = np.diff(matrix.indptr)
+    owner = np.repeat(np.arange(len(sizes)), sizes)
+    norm = np.sqrt(np.bincount(owner, matrix.data.astype(np.float64) ** 2, minlength=len(sizes)))
+    scaled = (matrix.data / np.maximum(norm, 1e-9)[owner]).astype(np.float32)
+    return sp.csr_matrix((scaled, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def _factors(rows: sp.csr_matrix, rank: int, seed: int) -> F32:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from shoploom.data import schema
+from shoploom.data import hidden, schema
 from shoploom.data.arrays import ShopArrays
 from shoploom.data.eventlog import Acknowledged
+from shoploom.data.hidden import Hidden
 from shoploom.data.live_event import LiveEvent, validated
 from shoploom.data.tables import ShopTables
 from shoploom.errors import NotReadyError
-from shoploom.inference.hidden import Hidden
 from shoploom.inference.live import columns_of
 from shoploom.inference.served import Served
 from shoploom.inference.similar import HasItemVectors
@@ -31,7 +31,6 @@ from shoploom.registry import Registry
 if TYPE_CHECKING:
     from shoploom.data.workspace import Workspace
 
-HIDDEN = "hidden.json"
 SHARED = "shared"
 
 
@@ -49,7 +48,7 @@ class Engine:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.registry = Registry(workspace.models_dir)
-        self.hidden = Hidden(workspace.store_dir / HIDDEN)
+        self.hidden = Hidden(workspace.store_dir / hidden.FILE)
         self._served: Served | None = None
         self._swapping = threading.Lock()
         self._feeding = threading.RLock()
@@ -130,7 +129,11 @@ class Engine:
             old = self._served
             same = old is not None and _data_of(old.manifest) == _data_of(manifest)
             state = old.state if old is not None and same else self._load_state(manifest)
-            served = _open(version, folder, manifest, state)
+            try:
+                served = _open(version, folder, manifest, state)
+            except Exception:
+                self.registry.verify(version)  # a damaged file is the likeliest cause; this names it
+                raise
             with self._feeding:
                 self.settle()  # into the state that the offset of these events belongs to
                 self._served = served
@@ -184,7 +187,7 @@ class Engine:
         """Write a product to the workspace and let the next answer know it."""
         frame = pl.DataFrame({name: [value] for name, value in {schema.PRODUCT: one, **values}.items()})
         self.workspace.append("products", schema.conform("products", frame), source="api")
-        self.current.state.put_product(one, values)
+        self.current.put_product(one, values)
 
     def put_customer(self, one: str, attributes: Mapping[str, Any], created: datetime | None = None) -> None:
         """Write a customer to the workspace and let the next answer know the attributes."""

@@ -20,6 +20,7 @@ from shoploom.ensemble.members.base import Member
 from shoploom.errors import NotFoundError, unknown_name
 from shoploom.inference.catalogue import Filters
 from shoploom.inference.reasons import Reason
+from shoploom.inference.shared_cache import reread, undisturbed
 from shoploom.inference.similar import HasItemVectors, Similar, SimilarItems
 from shoploom.inference.state import ShopState
 from shoploom.tasks import TASKS
@@ -71,10 +72,12 @@ class Served:
         self.members = dict(members)
         self.tasks: dict[str, Task] = {name: TASKS.load(name)() for name in members}
         self.state = state
+        self._readers = [*members.values(), vectors]
         self.similar_items = SimilarItems(state.facts, vectors)
         self._locks = {name: threading.Lock() for name in members}
         self._answers: OrderedDict[tuple[Any, ...], dict[str, Any]] = OrderedDict()
         self._answers_lock = threading.Lock()
+        self._quoted: Vocabulary | None = None  # the products and one that is asked about; copied when there are more
 
     def recommend(
         self,
@@ -158,14 +161,29 @@ class Served:
         """The price answer for a product that is not in the catalogue, from its columns alone."""
         self.require("price")
         shop = self.state.shop
+        count = len(shop.catalogue)
         name = _unused(shop, str(product.get(schema.PRODUCT) or "new"))
         row = {column: [product.get(column)] for column in schema.PRODUCTS} | {schema.PRODUCT: [name]}
         line = pl.DataFrame(row, schema=schema.PRODUCTS).select(shop.catalogue.columns)
-        ids = Vocabulary([*shop.items.ids, name])
-        extended = replace(shop, items=ids, catalogue=pl.concat([shop.catalogue, line], how="vertical"))
+        catalogue = pl.concat([shop.catalogue, line], how="vertical")
         with self._locks["price"]:
-            answer = self.members["price"].predict(extended, Cases(_rows([len(shop.items)])))
+            if self._quoted is None or len(self._quoted) != count + 1:
+                self._quoted = Vocabulary([*shop.items.ids[:count], name])
+            self._quoted.rename(count, name)
+            extended = replace(shop, items=self._quoted, catalogue=catalogue)
+            with undisturbed([self.members["price"]], shop):
+                answer = self.members["price"].predict(extended, Cases(_rows([count])))
         return _one(answer, 0)
+
+    def put_product(self, one: str, values: Mapping[str, Any]) -> int:
+        """Add a product or change the columns that are given, for the members, too; returns its row."""
+        state = self.state
+        with state.writing:
+            row = state.put_product(one, values)
+            prices = state.facts.shelf_price
+            reread(self._readers, state.shop, row, shelf_price=float(prices[row]) if row < len(prices) else np.nan)
+            state.generation += 1  # answers that were made before the members knew are not kept
+        return row
 
     def require(self, task: str) -> Task:
         """The task, if this version serves it.

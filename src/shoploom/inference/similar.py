@@ -43,7 +43,7 @@ class SimilarItems:
     def __init__(self, facts: Facts, source: HasItemVectors | None = None) -> None:
         self._facts = facts
         self._source = source
-        self._unit: F32 | None = None
+        self._made: tuple[F32, F32] | None = None  # the member's vectors, and the same with length 1
         self.basis = "customers who bought both" if source is None else "learned item vectors"
 
     def to(self, shop: ShopArrays, item: int, *, k: int, allowed: Flags) -> Similar:
@@ -74,10 +74,16 @@ class SimilarItems:
 
     def _vectors(self, shop: ShopArrays) -> F32:
         assert self._source is not None
-        if self._unit is None or len(self._unit) < len(shop.items):
-            vectors = self._source.item_vectors(shop)
-            self._unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-        return self._unit
+        vectors, made = self._source.item_vectors(shop), self._made
+        if made is None or not _is_same(vectors, made[0]):
+            made = vectors, vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+            self._made = made
+        return made[1]
+
+
+def _is_same(one: F32, other: F32) -> bool:
+    """Whether two arrays are the same memory; a source that kept its vectors gives them out again."""
+    return one.shape == other.shape and one.ctypes.data == other.ctypes.data
 
 
 def _best(scores: F64, usable: Flags, k: int, basis: str) -> Similar:

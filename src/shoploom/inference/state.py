@@ -20,10 +20,10 @@ import polars as pl
 from shoploom.config import CleaningConfig
 from shoploom.data import schema
 from shoploom.data.arrays import Flags, Lines, ShopArrays, day_of
+from shoploom.data.hidden import Hidden
 from shoploom.errors import NotFoundError
 from shoploom.inference.catalogue import Catalogue, Filters, attributes_of
 from shoploom.inference.facts import Facts
-from shoploom.inference.hidden import Hidden
 from shoploom.inference.live import USED, Columns, LiveLines, grow, lines_of
 from shoploom.inference.reasons import Reasons
 
@@ -146,13 +146,17 @@ class ShopState:
             if row < 0:
                 self._grow([one], [])
                 row = self.shop.items.row(one)
-            fresh = schema.conform("products", _one_row("products", {schema.PRODUCT: one, **values}))
             old = self.shop.catalogue
+            if values.get(schema.ATTRIBUTES) is not None:
+                values = {**values, schema.ATTRIBUTES: _merged(old[schema.ATTRIBUTES][row], values[schema.ATTRIBUTES])}
+            fresh = schema.conform("products", _one_row("products", {schema.PRODUCT: one, **values}))
             kept = [name for name in old.columns if name not in values]
             line = fresh.select(old.columns).with_columns(old[row].select(kept))
             table = pl.concat([old[:row], line.select(old.columns), old[row + 1 :]], how="vertical", rechunk=True)
             self.shop = replace(self.shop, catalogue=table)
             self.catalogue.follow(self.shop, [row])
+            if values.get(schema.CREATED) is not None and row < self.facts.num_items:
+                self.facts.created[row] = day_of(values[schema.CREATED])
             self.generation += 1
         self.hidden.set("products", one, hidden=False)
         return row
@@ -192,6 +196,12 @@ class ShopState:
 
     def _rows(self, ids: Sequence[str] | frozenset[str]) -> list[int]:
         return [row for row in (self.shop.items.row(one) for one in ids) if row >= 0]
+
+
+def _merged(old: str | None, new: str) -> str:
+    """Attributes name by name, as the workspace keeps them: a null says nothing."""
+    given = {name: value for name, value in attributes_of(new).items() if value is not None}
+    return json.dumps(attributes_of(old) | given, ensure_ascii=False) if old else new
 
 
 def _one_row(table: str, values: Mapping[str, Any]) -> pl.DataFrame:

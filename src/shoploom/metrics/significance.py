@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -60,31 +60,71 @@ class Resampled(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Samples:
+    """Metrics over the resamples of one prediction's units.
+
+    Args:
+        names: Of the M metrics.
+        values: (M,) the estimates.
+        rounds: (R, M) the metrics of each resample.
+        units: Number of units; the same units have the same resamples.
+    """
+
+    names: list[str]
+    values: list[float]
+    rounds: Values
+    units: int
+
+    @classmethod
+    def of(cls, measured: Resampled, *, rounds: int = ROUNDS, seed: int = SEED) -> Samples:
+        """Draw units with replacement, ``rounds`` times."""
+        point = measured.statistic(np.ones(measured.units))
+        draws = np.random.default_rng(seed)
+        rows = [list(measured.statistic(_counts(draws, measured.units)).values()) for _ in range(rounds)]
+        table = np.array(rows, dtype=float).reshape(rounds, len(point))
+        return cls(list(point), list(point.values()), table, measured.units)
+
+    def estimates(self) -> dict[str, Estimate]:
+        """Every metric with the 2.5 % and 97.5 % percentiles of its resamples."""
+        return {name: Estimate(self.values[at], *_interval(self.rounds[:, at])) for at, name in enumerate(self.names)}
+
+    def minus(self, other: Samples) -> dict[str, Difference]:
+        """These minus others, metric by metric.
+
+        The p-value is twice the smaller share of resamples on either side of 0, never below 2 / (R + 1).
+
+        Raises:
+            ValueError: If the two are not about equally many units.
+        """
+        if self.units != other.units:
+            raise ValueError(f"predictions of {self.units} and of {other.units} units cannot be compared in pairs")
+        found: dict[str, Difference] = {}
+        for at, name in enumerate(self.names):
+            if name in other.names:
+                column = other.names.index(name)
+                changes = self.rounds[:, at] - other.rounds[:, column]
+                found[name] = Difference(self.values[at] - other.values[column], *_interval(changes), _p_value(changes))
+        return found
+
+
 def bootstrap(measured: Resampled, *, rounds: int = ROUNDS, seed: int = SEED) -> dict[str, Estimate]:
     """Every metric with the 2.5 % and 97.5 % percentiles of its resamples."""
-    names, values, samples = _samples(measured, rounds, seed)
-    return {name: Estimate(values[at], *_interval(samples[:, at])) for at, name in enumerate(names)}
+    return Samples.of(measured, rounds=rounds, seed=seed).estimates()
 
 
 def paired(mine: Resampled, other: Resampled, *, rounds: int = ROUNDS, seed: int = SEED) -> dict[str, Difference]:
     """Mine minus other, metric by metric, both measured on the same resamples of the same units.
 
-    The p-value is twice the smaller share of resamples on either side of 0, never below 2 / (rounds + 1).
+    To compare many predictions, draw the ``Samples`` of each once.
 
     Raises:
         ValueError: If the two are not about equally many units.
     """
     if mine.units != other.units:
         raise ValueError(f"predictions of {mine.units} and of {other.units} units cannot be compared in pairs")
-    names, values, samples = _samples(mine, rounds, seed)
-    other_names, other_values, other_samples = _samples(other, rounds, seed)
-    found: dict[str, Difference] = {}
-    for at, name in enumerate(names):
-        if name in other_names:
-            column = other_names.index(name)
-            changes = samples[:, at] - other_samples[:, column]
-            found[name] = Difference(values[at] - other_values[column], *_interval(changes), _p_value(changes))
-    return found
+    drawn = Samples.of(mine, rounds=rounds, seed=seed)
+    return drawn.minus(Samples.of(other, rounds=rounds, seed=seed))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -103,13 +143,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - place) * p_values[at]))
         adjusted[at] = largest
     return adjusted
-
-
-def _samples(measured: Resampled, rounds: int, seed: int) -> tuple[list[str], list[float], Any]:
-    point = measured.statistic(np.ones(measured.units))
-    draws = np.random.default_rng(seed)
-    rows = [list(measured.statistic(_counts(draws, measured.units)).values()) for _ in range(rounds)]
-    return list(point), list(point.values()), np.array(rows, dtype=float).reshape(rounds, len(point))
 
 
 def _counts(draws: np.random.Generator, units: int) -> Values:

@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -59,19 +57,27 @@ def candidate_batch(candidates: Candidates, device: torch.device) -> CandidateBa
     )
 
 
-@dataclass(frozen=True)
 class ItemUse:
-    """The distinct items of a batch, so that each is encoded once; ``place`` looks rows up in it."""
+    """The distinct items of a batch, so that each is encoded once; ``place`` looks rows up in it.
 
-    rows: NDArray[np.int64]
+    Args:
+        rows: (U,) ascending.
+    """
+
+    def __init__(self, rows: NDArray[np.int64]) -> None:
+        self.rows = rows
+        self._places = np.zeros(int(rows[-1]) + 1 if len(rows) else 0, dtype=np.int64)
+        self._places[rows] = np.arange(len(rows))
 
     @classmethod
     def of(cls, *uses: NDArray[np.integer]) -> ItemUse:
         """All items (rows of -1 count as item 0)."""
-        parts = [np.maximum(one.ravel(), 0).astype(np.int64) for one in uses]
-        return cls(np.unique(np.concatenate([np.zeros(1, dtype=np.int64), *parts])))
+        used = np.zeros(max((int(one.max(initial=0)) for one in uses), default=0) + 1, dtype=bool)
+        used[0] = True
+        for one in uses:
+            used[np.maximum(one, 0)] = True
+        return cls(np.flatnonzero(used))
 
     def place(self, items: NDArray[np.integer], device: torch.device | None = None) -> Tensor:
-        """Positions in ``rows``, in the shape of ``items``."""
-        found = np.searchsorted(self.rows, np.maximum(items, 0))
-        return torch.from_numpy(found.astype(np.int64)).to(device)
+        """Positions in ``rows``, in the shape of ``items``; every item must be one of them, or -1."""
+        return torch.from_numpy(self._places[np.maximum(items, 0)]).to(device)

@@ -6,13 +6,30 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from shoploom.inference.catalogue import Filters
 
 Count = Annotated[int, Query(ge=1, le=500, description="Length of the list.")]
 CustomerId = Annotated[str, Path(min_length=1, max_length=512, description="The shop's own id of a customer.")]
 ProductId = Annotated[str, Path(min_length=1, max_length=512, description="The shop's own id of a product.")]
+
+
+def in_utc(value: datetime | None) -> datetime | None:
+    """A moment without its zone, in UTC.
+
+    Raises:
+        ValueError: If the year leaves 1 to 9999 by that.
+    """
+    if value is None or value.tzinfo is None:
+        return value
+    try:
+        return value.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError as error:
+        raise ValueError("the moment lies outside of the years 1 to 9999 in UTC") from error
+
+
+Moment = Annotated[datetime | None, AfterValidator(in_utc)]
 
 
 def _filters(
@@ -39,12 +56,7 @@ class ProductBody(BaseModel):
     price: float | None = Field(None, ge=0, le=1e12, allow_inf_nan=False)
     image: str | None = Field(None, max_length=5000)
     attributes: dict[str, Any] | None = None
-    created_at: datetime | None = None
-
-    @field_validator("created_at")
-    @classmethod
-    def _utc(cls, value: datetime | None) -> datetime | None:
-        return value.astimezone(UTC).replace(tzinfo=None) if value is not None and value.tzinfo else value
+    created_at: Moment = None
 
 
 class PriceBody(ProductBody):

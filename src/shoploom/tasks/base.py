@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,18 @@ class Truth:
     codes: dict[str, I32] = field(default_factory=dict)
     novel: Flags | None = None
 
+    def take(self, rows: NDArray[np.integer]) -> Truth:
+        """The truth of some cases, by position."""
+        numbers = None if self.numbers is None else self.numbers[rows]
+        codes = {name: one[rows] for name, one in self.codes.items()}
+        if self.offsets is None or self.items is None:
+            return Truth(numbers=numbers, codes=codes)
+        sizes = np.diff(self.offsets)[rows]
+        offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        flat = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], sizes)
+        novel = None if self.novel is None else self.novel[flat]
+        return Truth(offsets, self.items[flat], numbers, codes, novel)
+
 
 @dataclass(frozen=True)
 class Cases:
@@ -96,6 +108,16 @@ class Cases:
     def blind(self) -> Cases:
         """The same questions without the answers."""
         return replace(self, truth=None)
+
+    def take(self, rows: NDArray[np.integer]) -> Cases:
+        """Some of the cases, by position."""
+
+        def part(values: Any) -> Any:
+            return None if values is None else values[rows]
+
+        truth = None if self.truth is None else self.truth.take(rows)
+        units, scale = self.units[rows], part(self.scale)
+        return replace(self, units=units, when=part(self.when), blocks=part(self.blocks), scale=scale, truth=truth)
 
 
 @dataclass(frozen=True)

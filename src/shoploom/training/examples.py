@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from shoploom.data.arrays import F64, I32, Flags, ShopArrays
 from shoploom.features.panel import Panel, PanelSource, cut_rows
 from shoploom.features.pipeline import ShopView
-from shoploom.tasks.base import Cases, Task, Truth
+from shoploom.tasks.base import Cases, Task
 
 CUT_DAYS = 14.0
 LEAST_HISTORY_DAYS = 42.0
@@ -229,9 +229,3 @@ def demand_panel(examples: DemandExamples, *, seed: int, step: int, size: int) -
     origin = int(rng.choice(examples.origins))
     rows = np.sort(rng.choice(examples.train, size=min(size, len(examples.train)), replace=False))
     return cut_rows(examples.source.at(origin), rows), examples.items[rows]
-
-
-def truth_rows(truth: Truth, rows: NDArray[np.integer]) -> Truth:
-    """The truth of some cases of a task without lists."""
-    numbers = None if truth.numbers is None else truth.numbers[rows]
-    return Truth(numbers=numbers, codes={name: codes[rows] for name, codes in truth.codes.items()})

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from shoploom.config import TrainConfig
 from shoploom.errors import ShoploomError
 from shoploom.features.panel import cut_rows
 from shoploom.model.multitask import MultiTaskModel
+from shoploom.training.batches import CustomerBatch
 from shoploom.training.calibrate import Calibration, calibrate
 from shoploom.training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
 from shoploom.training.examples import (
@@ -145,7 +147,7 @@ class Trainer:
             start = time.monotonic()
             step = self.history.steps
             self._set_rate(step, total)
-            for name, value in self._step(step).items():
+            for name, value in self._step(step, self._batch(step)).items():
                 sums.setdefault(name, []).append(value)
             self.history.steps += 1
             round_done = self.history.steps % per_round == 0 or self.history.steps == total
@@ -164,10 +166,18 @@ class Trainer:
 
     # ------------------------------------------------------------------------------------------------ steps
 
-    def _step(self, step: int) -> dict[str, float]:
+    def _batch(self, step: int) -> CustomerBatch | None:
+        """The customers of a step; None for a shop without any."""
+        customers, seed = self.examples.customers, self.config.seed
+        if customers is None or not len(customers.train):
+            return None
+        plan = customer_plan(customers, seed=seed, step=step, size=self.batch_size, cuts=CUTS[self.config.size])
+        return self.stepper.batcher(customers, plan, seed=seed)
+
+    def _step(self, step: int, batch: CustomerBatch | None) -> dict[str, float]:
         self.model.train()
         torch.manual_seed(self.config.seed * 1_000_003 + step)
-        losses = self.losses(step)
+        losses = self.losses(step, batch)
         for name, loss in losses.items():
             if not bool(torch.isfinite(loss)):
                 raise DivergedError(
@@ -185,15 +195,12 @@ class Trainer:
             optimiser.step()
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
-    def losses(self, step: int) -> dict[str, Tensor]:
+    def losses(self, step: int, batch: CustomerBatch | None) -> dict[str, Tensor]:
         """The losses of all tasks on the batches of one step."""
         seed, examples = self.config.seed, self.examples
         found: dict[str, Tensor] = {}
-        if examples.customers is not None and len(examples.customers.train):
-            plan = customer_plan(
-                examples.customers, seed=seed, step=step, size=self.batch_size, cuts=CUTS[self.config.size]
-            )
-            found |= self.stepper.customer_losses(examples.customers, plan, seed=seed)
+        if examples.customers is not None and batch is not None:
+            found |= self.stepper.customer_losses(examples.customers, batch)
         for salt, (name, products) in enumerate(examples.products.items()):
             size = int(np.clip(len(products.train) * PRODUCT_PASSES / self.steps, 32, MOST_PRODUCTS))
             rows = product_rows(products, seed=seed, step=step, size=size, salt=salt)
@@ -209,13 +216,9 @@ class Trainer:
         self.model.eval()
         examples = self.examples
         found: dict[str, Tensor] = {}
-        if examples.customers is not None and len(examples.customers.valid):
-            held, cuts = examples.customers.valid[:VALID_CUSTOMERS], len(examples.customers.days)
-            complete = [
-                c for c in range(cuts) if all(one[c] is not None for one in examples.customers.by_task.values())
-            ]
-            plan = CustomerPlan(held, np.array((complete or list(range(cuts)))[:2]))
-            found |= self.stepper.customer_losses(examples.customers, plan, seed=0)
+        held = self._held_batch
+        if examples.customers is not None and held is not None:
+            found |= self.stepper.customer_losses(examples.customers, held)
         for name, products in examples.products.items():
             if len(products.valid):
                 found[name] = self.stepper.product_loss(name, products, products.valid[:4000])
@@ -224,6 +227,17 @@ class Trainer:
                 panel = cut_rows(demand.source.at(demand.complete), demand.valid)
                 found[name] = self.stepper.demand_loss(name, panel, demand.items[demand.valid])
         return {name: float(loss) for name, loss in found.items()}
+
+    @cached_property
+    def _held_batch(self) -> CustomerBatch | None:
+        """Customers that are held back, at the newest cuts at which everything is known; the same in every round."""
+        customers = self.examples.customers
+        if customers is None or not len(customers.valid):
+            return None
+        cuts = len(customers.days)
+        complete = [cut for cut in range(cuts) if all(one[cut] is not None for one in customers.by_task.values())]
+        plan = CustomerPlan(customers.valid[:VALID_CUSTOMERS], np.array((complete or list(range(cuts)))[:2]))
+        return self.stepper.batcher(customers, plan, seed=0)
 
     @torch.no_grad()
     def calibrations(self) -> dict[str, Calibration]:

@@ -71,6 +71,7 @@ def train_shared(
     torch.manual_seed(config.seed)
     if device.type == "cpu":  # scattered sums by several threads end in another digit each time without it
         torch.use_deterministic_algorithms(mode=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # all of it is written; filling costs a tenth
     pipeline = FeaturePipeline.fit(shop) if start is None else start.pipeline
     view = pipeline.view(shop)
     examples = collect(shop, view, tasks, most_cuts=MOST_CUTS, hold=start is None)

@@ -4,16 +4,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shoploom.features.candidates import Candidates, Reach
 from shoploom.features.panel import Panel
 from shoploom.features.pipeline import ShopView, VisitArrays
 from shoploom.model.build import ModelSpec
@@ -24,18 +22,14 @@ from shoploom.model.heads.ranking import sampled_softmax
 from shoploom.model.inputs import ItemUse, candidate_batch, visit_batch
 from shoploom.model.multitask import MultiTaskModel
 from shoploom.tasks.base import Task, Truth
+from shoploom.training.batches import Batcher, CustomerBatch, Sampled
 from shoploom.training.examples import (
     CustomerExamples,
     CustomerPlan,
     CutCases,
     Examples,
     ProductExamples,
-    truth_rows,
 )
-
-REPEAT = Reach(own=120, popular=50, kindred=30)
-DISCOVER = Reach(own=0, popular=150, kindred=150)
-NEGATIVES, POSITIVES = 512, 6
 
 
 @dataclass(frozen=True)
@@ -75,36 +69,30 @@ class Stepper:
         self.tasks = tasks
         self.scales = scales
         self.device = device
-        self._popular = _sampling(view)
+        self.batcher = Batcher(view, tasks, spec.num_ids)
 
     # -------------------------------------------------------------------------------------------- customers
 
-    def customer_losses(self, examples: CustomerExamples, plan: CustomerPlan, *, seed: int) -> dict[str, Tensor]:
-        """Losses of all customer tasks for some customers at some cuts."""
-        as_of = np.tile(examples.days - self.view.shop.end, (len(plan.customers), 1))
-        visits = self.view.visits(plan.customers)
-        queries = self._queries(examples, plan)
-        candidates = {name: self._candidates(name, plan, query) for name, query in queries.items()}
-        sampled = self._sampled(queries, plan, seed)
-        use = ItemUse.of(visits.line_items, *(one.items for one in candidates.values()), *sampled.rows)
-        vectors = self.encode(use.rows)
-        batch = visit_batch(visits, as_of, vectors, use.place(visits.line_items, self.device))
-        state = self.model.encode_customers(batch)
+    def customer_losses(self, examples: CustomerExamples, batch: CustomerBatch) -> dict[str, Tensor]:
+        """Losses of all customer tasks on a batch."""
+        use, vectors = batch.use, self.model.encode_items(batch.items.to(self.device))
+        places = use.place(batch.visits.line_items, self.device)
+        state = self.model.encode_customers(visit_batch(batch.visits, batch.as_of, vectors, places))
         losses: dict[str, Tensor] = {}
-        for name, found in candidates.items():
-            if len(found.items):
-                flat = torch.from_numpy(queries[name].flat).to(self.device)
-                state_ED = state.vector.flatten(0, 1)[flat]
-                viewed, taste = self.model.shared("customer", state_ED, name), self.model.retrieval(state_ED)
-                picked = vectors[use.place(found.items, self.device)]
-                scores = self.model.heads[name](viewed, taste, picked, candidate_batch(found, self.device))
-                labels = torch.from_numpy(_labels(found, queries[name])).to(self.device)
-                losses[name] = self.model.heads[name].loss(scores, labels)  # type: ignore[operator]
-        if len(sampled.flat):
-            losses["retrieval"] = self._retrieval(state.vector, vectors, use, sampled)
+        state_ED = state.vector.flatten(0, 1)[torch.from_numpy(batch.flat).to(self.device)]
+        taste_ED = self.model.retrieval(state_ED)
+        for name, ranking in batch.rankings.items():
+            found = ranking.candidates
+            viewed = self.model.shared("customer", state_ED, name)
+            picked = vectors[use.place(found.items, self.device)]
+            scores = self.model.heads[name](viewed, taste_ED, picked, candidate_batch(found, self.device))
+            labels = torch.from_numpy(ranking.labels).to(self.device)
+            losses[name] = self.model.heads[name].loss(scores, labels)  # type: ignore[operator]
+        if len(batch.sampled.flat):
+            losses["retrieval"] = self._retrieval(state.vector, vectors, use, batch.sampled)
         for name, task in self.tasks.items():
             if task.space == "customer" and task.shape != "ranking":
-                loss = self._plain(task, examples, plan, state.vector, state.rates)
+                loss = self._plain(task, examples, batch.plan, state.vector, state.rates)
                 losses |= {} if loss is None else {name: loss}
         return losses
 
@@ -141,7 +129,7 @@ class Stepper:
             known = np.flatnonzero(rows >= 0)
             flat.append(known * len(examples.days) + cut)
             assert found.cases.truth is not None
-            truths.append(truth_rows(found.cases.truth, rows[known]))
+            truths.append(found.cases.truth.take(rows[known]))
             if newest:
                 break
         if not sum(len(one) for one in flat):
@@ -160,54 +148,16 @@ class Stepper:
             return head.loss(head(x_nD, rates), numbers, scale)  # type: ignore[no-any-return, operator]
         return head.loss(head(x_nD), numbers)  # type: ignore[no-any-return, operator]
 
-    def _queries(self, examples: CustomerExamples, plan: CustomerPlan) -> dict[str, _Queries]:
-        found = {}
-        for name, task in self.tasks.items():
-            if task.space == "customer" and task.shape == "ranking":
-                found[name] = _Queries.of(examples.by_task[name], plan, examples.days)
-        return found
-
-    def _candidates(self, name: str, plan: CustomerPlan, query: _Queries) -> Candidates:
-        exclude = bool(query.exclude)
-        return self.view.candidates(
-            plan.customers[query.customer],
-            query.as_of,
-            query.when,
-            exclude_own=exclude,
-            reach=DISCOVER if exclude else REPEAT,
-        )
-
-    # -------------------------------------------------------------------------------------------- retrieval
-
-    def _sampled(self, queries: Mapping[str, _Queries], plan: CustomerPlan, seed: int) -> _Sampled:
-        """A few positives of each query and shared negatives, for the taste part alone."""
-        rng = np.random.default_rng([seed, 5, int(plan.customers[:1].sum()), int(plan.cuts.sum())])
-        flats, items = [], []
-        for query in queries.values():
-            sizes = np.diff(query.offsets)
-            take = np.minimum(sizes, POSITIVES)
-            owner = np.repeat(np.arange(len(sizes)), take)
-            picked = query.offsets[owner] + (rng.random(len(owner)) * sizes[owner]).astype(np.int64)
-            flats.append(query.flat[owner])
-            items.append(query.items[picked])
-        flat = np.concatenate(flats) if flats else np.zeros(0, dtype=np.int64)
-        positive = np.concatenate(items).astype(np.int64) if items else np.zeros(0, dtype=np.int64)
-        rows, chance = self._popular
-        negative = rng.choice(rows, size=min(NEGATIVES, len(rows)), p=chance) if len(flat) else rows[:0]
-        return _Sampled(flat, positive, negative.astype(np.int64))
-
-    def _retrieval(self, states: Tensor, vectors: Tensor, use: ItemUse, sampled: _Sampled) -> Tensor:
-        rows, chance = self._popular
-        log_q = np.full(len(self.view.shop.items), np.log(1e-9))
-        log_q[rows] = np.log(chance)
+    def _retrieval(self, states: Tensor, vectors: Tensor, use: ItemUse, sampled: Sampled) -> Tensor:
+        log_q = self.batcher.log_chance
         flat = torch.from_numpy(sampled.flat).to(self.device)
         same = torch.from_numpy(sampled.positive[:, None] == sampled.negative[None]).to(self.device)
         return 0.5 * sampled_softmax(
             self.model.retrieval(states.flatten(0, 1)[flat]),
             vectors[use.place(sampled.positive, self.device)],
             vectors[use.place(sampled.negative, self.device)],
-            torch.from_numpy(log_q[sampled.positive].astype(np.float32)).to(self.device),
-            torch.from_numpy(log_q[sampled.negative].astype(np.float32)).to(self.device),
+            torch.from_numpy(log_q[sampled.positive]).to(self.device),
+            torch.from_numpy(log_q[sampled.negative]).to(self.device),
             same,
         )
 
@@ -218,7 +168,7 @@ class Stepper:
         task, cases = self.tasks[name], examples.cases
         assert cases.truth is not None
         vectors = self.encode(cases.units[rows], task.hides, keep_ids=True)
-        return self._loss(task, self.model.shared("product", vectors, name), truth_rows(cases.truth, rows))
+        return self._loss(task, self.model.shared("product", vectors, name), cases.truth.take(rows))
 
     def product_numbers(
         self, name: str, examples: ProductExamples, rows: NDArray[np.int64]
@@ -272,78 +222,6 @@ class Stepper:
         return self.model.encode_items(batch, hide, keep_ids=keep_ids)
 
 
-@dataclass(frozen=True)
-class _Sampled:
-    flat: NDArray[np.int64]
-    positive: NDArray[np.int64]
-    negative: NDArray[np.int64]
-
-    @property
-    def rows(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        return self.positive, self.negative
-
-
-@dataclass(frozen=True)
-class _Queries:
-    """Ranking cases of a batch: customer position, flat state position, moments, relevant items."""
-
-    customer: NDArray[np.int64]
-    flat: NDArray[np.int64]
-    as_of: NDArray[np.float64]
-    when: NDArray[np.float64]
-    offsets: NDArray[np.int64]
-    items: NDArray[np.int64]
-    exclude: bool
-
-    @classmethod
-    def of(cls, cuts: object, plan: CustomerPlan, days: NDArray[np.float64]) -> _Queries:
-        customer, flat, as_of, when, sizes, items = [], [], [], [], [], []
-        exclude = False
-        for cut in plan.cuts:
-            found: CutCases | None = cuts[cut]  # type: ignore[index]
-            if found is None or found.cases.truth is None:
-                continue
-            truth, exclude = found.cases.truth, found.cases.repeats == "exclude"
-            assert truth.offsets is not None
-            assert truth.items is not None
-            rows = found.place[plan.customers]
-            known = np.flatnonzero(rows >= 0)
-            rows = rows[known]
-            known = known[np.diff(truth.offsets)[rows] > 0]
-            rows = found.place[plan.customers[known]]
-            customer.append(known)
-            flat.append(known * len(days) + cut)
-            as_of.append(np.full(len(known), days[cut]))
-            when.append(as_of[-1] if found.cases.when is None else found.cases.when[rows])
-            sizes.append(np.diff(truth.offsets)[rows])
-            items += [truth.items[truth.offsets[row] : truth.offsets[row + 1]] for row in rows]
-        total = np.concatenate(sizes) if sizes else np.zeros(0, dtype=np.int64)
-        return cls(
-            customer=_cat(customer, np.int64),
-            flat=_cat(flat, np.int64),
-            as_of=_cat(as_of, np.float64),
-            when=_cat(when, np.float64),
-            offsets=np.concatenate([[0], np.cumsum(total)]).astype(np.int64),
-            items=_cat(items, np.int64),
-            exclude=exclude,
-        )
-
-
-def _cat(parts: Sequence[NDArray[Any]], kind: type[Any]) -> NDArray[Any]:
-    return np.concatenate(parts).astype(kind) if parts else np.zeros(0, dtype=kind)
-
-
-def _labels(candidates: Candidates, query: _Queries) -> NDArray[np.float32]:
-    """(E, M) 1 where the candidate is relevant."""
-    width = int(max(candidates.items.max(initial=0), query.items.max(initial=0))) + 2
-    owner = np.repeat(np.arange(len(query.flat)), np.diff(query.offsets))
-    keys = np.unique(owner * width + query.items)
-    wanted = np.arange(len(candidates.items))[:, None] * width + np.where(candidates.items >= 0, candidates.items, -1)
-    place = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
-    hit = (keys[place] == wanted) & (candidates.items >= 0) if len(keys) else np.zeros(wanted.shape, dtype=bool)
-    return hit.astype(np.float32)
-
-
 def _joined(truths: list[Truth]) -> Truth:
     numbers = [one.numbers for one in truths if one.numbers is not None]
     names = truths[0].codes
@@ -351,11 +229,3 @@ def _joined(truths: list[Truth]) -> Truth:
         numbers=np.concatenate(numbers) if numbers else None,
         codes={name: np.concatenate([one.codes[name] for one in truths]) for name in names},
     )
-
-
-def _sampling(view: ShopView) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Items sold so far and their chance to be a negative: popularity to the power of 3/4."""
-    sold = np.bincount(view.shop.lines.item, minlength=len(view.shop.items)).astype(float)
-    rows = np.flatnonzero(sold > 0)
-    weight = sold[rows] ** 0.75
-    return rows, weight / weight.sum()

@@ -13,7 +13,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from shoploom.config import Config, ShopConfig
-from shoploom.data import migrations, schema
+from shoploom.data import atomic, migrations, schema
+from shoploom.data.hidden import FILE, Hidden
 from shoploom.data.workspace import Workspace, next_midnight
 from shoploom.errors import DataError, UsageError, WorkspaceError
 
@@ -173,6 +174,63 @@ def test_opening_nothing_names_the_command(tmp_path):
 def test_a_workspace_is_not_made_twice(workspace):
     with pytest.raises(WorkspaceError, match="is a workspace already"):
         Workspace.init(workspace.path)
+
+
+@pytest.mark.parametrize("writer", ["write_text", "write_format"])
+def test_a_killed_init_is_simply_run_again(tmp_path, monkeypatch, writer):
+    class KilledError(Exception):
+        """Stands for kill -9."""
+
+    def kill(*args):
+        raise KilledError
+
+    path = tmp_path / "shop"
+    with monkeypatch.context() as patched:
+        patched.setattr(atomic if writer == "write_text" else migrations, writer, kill)
+        with pytest.raises(KilledError):
+            Workspace.init(path, Config(shop=ShopConfig(currency="EUR")))
+    (path / "store" / ".format.json.1.tmp").write_text("{")  # what a kill in the middle of writing leaves
+    with pytest.raises(WorkspaceError, match="make one with: shoploom init"):
+        Workspace.open(path)
+    Workspace.init(path, Config(shop=ShopConfig(currency="GBP")))
+    assert Workspace.open(path).config.shop.currency == "GBP"
+
+
+def test_init_takes_no_data_and_no_configuration_of_others(tmp_path):
+    written = tmp_path / "written"
+    written.mkdir()
+    (written / "shoploom.toml").write_text('[shop]\nname = "mine"\n')
+    with pytest.raises(WorkspaceError, match="move that file away"):
+        Workspace.init(written)
+    workspace = Workspace.init(tmp_path / "shop")
+    workspace.append("events", orders(), source="t")
+    (workspace.store_dir / "format.json").unlink()
+    with pytest.raises(WorkspaceError, match=r"no format\.json; restore that from a backup"):
+        Workspace.init(workspace.path)
+
+
+def test_a_file_is_no_workspace(tmp_path):
+    path = tmp_path / "orders.csv"
+    path.write_text("a,b\n")
+    for make in (Workspace.open, Workspace.init):
+        with pytest.raises(WorkspaceError, match=r"orders\.csv is a file; name "):
+            make(path)
+
+
+def test_forgotten_customers_are_not_learned_from(workspace):
+    workspace.append("events", orders(), source="t")
+    people = pl.DataFrame({"customer_id": ["1", "2"], "attributes": ['{"pet": "yes"}', '{"pet": "no"}']})
+    workspace.append("customers", people, source="t")
+    workspace.event_log.append([{"type": "view", "product_id": "p1", "customer_id": "1"}])
+    before, hidden = workspace.fingerprint(), Hidden(workspace.store_dir / FILE)
+    hidden.set("customers", "1", hidden=True)
+    loaded = workspace.load_tables()
+    assert set(loaded.events["customer_id"]) == {"2", "3"}
+    assert loaded.customers["customer_id"].to_list() == ["2"]
+    assert len(workspace.read("events")) == 7  # what happened stays
+    assert workspace.fingerprint() != before  # so that no training goes on from weights that know the customer
+    hidden.set("customers", "1", hidden=False)
+    assert workspace.fingerprint() == before
 
 
 def test_unknown_tables_are_named(workspace):

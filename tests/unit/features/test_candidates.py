@@ -55,13 +55,9 @@ def test_candidates_carry_the_count_and_age_of_the_own_item(shop, view):
     customer = int(shop.lines.customer[0])
     lines = shop.histories(np.array([customer])).lines
     item = int(lines.item[0])
-    found = view.candidates(
-        np.array([customer]),
-        np.array([shop.end]),
-        np.array([shop.end]),
-        reach=Reach(own=50, popular=5, kindred=5),
-        exclude_own=False,
-    )
+    end = np.array([shop.end])
+    past = view.past(np.array([customer]), end)
+    found = view.candidates(past, end, reach=Reach(own=50, popular=5, kindred=5), exclude_own=False)
     row = found.static[0, found.items[0] == item][0]
     mine = lines.item == item
     assert row[0] == 1
@@ -73,10 +69,10 @@ def test_queries_see_nothing_from_their_moment_on(shop, view):
     customers = shop.active_customers()[:10]
     early = np.full(len(customers), shop.end - 60)
     reach = Reach(own=50, popular=10, kindred=10)
-    now = view.candidates(customers, early, early, reach=reach, exclude_own=False)
+    now = view.candidates(view.past(customers, early), early, reach=reach, exclude_own=False)
     past = shop.before(shop.end - 60)
     then = FeaturePipeline.fit(shop).view(past)
-    again = then.candidates(customers, early, early, reach=reach, exclude_own=False)
+    again = then.candidates(then.past(customers, early), early, reach=reach, exclude_own=False)
     np.testing.assert_array_equal(now.items, again.items)
     plain = slice(0, now.static.shape[2] - view.plan.kinds)
     np.testing.assert_allclose(now.static[:, :, plain], again.static[:, :, plain], rtol=1e-4, atol=1e-5)
@@ -85,7 +81,8 @@ def test_queries_see_nothing_from_their_moment_on(shop, view):
 def test_bought_goods_are_left_out_on_request(shop, view):
     customers = shop.active_customers()[:20]
     end = np.full(len(customers), shop.end)
-    found = view.candidates(customers, end, end, reach=Reach(own=0, popular=30, kindred=30), exclude_own=True)
+    past = view.past(customers, end)
+    found = view.candidates(past, end, reach=Reach(own=0, popular=30, kindred=30), exclude_own=True)
     histories = shop.histories(customers)
     for row, customer_items in enumerate(found.items):
         own = histories.lines.item[(histories.rows == row) & histories.lines.goods]

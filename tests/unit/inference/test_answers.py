@@ -9,10 +9,10 @@ import pytest
 
 from shoploom.data import schema
 from shoploom.data.arrays import F32, ShopArrays
+from shoploom.data.hidden import Hidden
 from shoploom.errors import NotFoundError, WorkspaceError
 from shoploom.inference.catalogue import Catalogue
 from shoploom.inference.facts import Facts
-from shoploom.inference.hidden import Hidden
 from shoploom.inference.reasons import Reasons
 from shoploom.inference.similar import SimilarItems
 from tests.shops import make_shop

@@ -8,11 +8,11 @@ import polars as pl
 import pytest
 
 from shoploom.data.arrays import ShopArrays
+from shoploom.data.hidden import Hidden
 from shoploom.data.tables import ShopTables
 from shoploom.ensemble.members import MEMBERS
 from shoploom.errors import NotFoundError, UsageError
 from shoploom.inference.batch import predict_all
-from shoploom.inference.hidden import Hidden
 from shoploom.inference.served import Served
 from shoploom.inference.state import ShopState
 from shoploom.tasks import TASKS

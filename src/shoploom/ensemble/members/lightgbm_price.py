@@ -30,7 +30,7 @@ from shoploom.features.products import Descriptions, describe
 from shoploom.tasks.base import Cases, Numbers, Task
 
 FEWEST: Final = 50
-ROUNDS: Final = {"mean": 120, "p10": 80, "p90": 80}
+ROUNDS: Final = {"mean": 120, "p10": 50, "p90": 50}
 PARAMS: Final[dict[str, Any]] = {
     "num_leaves": 47,
     "max_bin": 63,
@@ -40,8 +40,8 @@ PARAMS: Final[dict[str, Any]] = {
 }
 OBJECTIVES: Final[dict[str, dict[str, Any]]] = {
     "mean": {"objective": "l1", "learning_rate": 0.12},
-    "p10": {"objective": "quantile", "alpha": 0.1, "learning_rate": 0.1},
-    "p90": {"objective": "quantile", "alpha": 0.9, "learning_rate": 0.1},
+    "p10": {"objective": "quantile", "alpha": 0.1, "learning_rate": 0.15},
+    "p90": {"objective": "quantile", "alpha": 0.9, "learning_rate": 0.15},
 }
 MOST_SALES: Final = 20
 """New products are sold a few times; well-known ones count less, down to 1 / sqrt(20)."""

@@ -22,7 +22,7 @@ class LinearCategory:
         self.model: WordClasses | None = None
 
     def fit(self, shop: ShopArrays, task: Task, *, seed: int = 0) -> None:
-        """Learn from all labelled products, or from 20,000 of them."""
+        """Learn from all labelled products, or from 15,000 of them."""
         del task
         labelled = Labelled.of(shop)
         self.values = labelled.values

@@ -32,11 +32,11 @@ from shoploom.model.multitask import MultiTaskModel
 from shoploom.tasks import TASKS
 from shoploom.tasks.base import Cases, Classes, Numbers, Prediction, Ranked, Task
 from shoploom.tasks.category import category_labels
+from shoploom.training.batches import DISCOVER, REPEAT
 from shoploom.training.calibrate import Calibration, from_dict, to_dict
 from shoploom.training.checkpoint import load_model, save_model
 from shoploom.training.loop import History
 from shoploom.training.shared import SharedModel, train_shared
-from shoploom.training.steps import DISCOVER, REPEAT
 
 CHUNK = 128
 FORMAT = 1
@@ -155,14 +155,8 @@ class SharedAnswers:
             rows = slice(start, start + len(part))
             start += len(part)
             state = self._states(shop, part)[0]
-            found = view.candidates(
-                part,
-                np.full(len(part), shop.end),
-                when[rows],
-                exclude_own=exclude,
-                allowed=cases.allowed,
-                reach=reach,
-            )
+            past = view.past(part, np.full(len(part), shop.end))
+            found = view.candidates(past, when[rows], exclude_own=exclude, allowed=cases.allowed, reach=reach)
             picked = vectors[torch.from_numpy(np.maximum(found.items, 0).astype(np.int64))]
             viewed = self.model.shared("customer", state, task.name)
             score = head(viewed, self.model.retrieval(state), picked, candidate_batch(found, CPU))

@@ -20,8 +20,8 @@ from shoploom.tasks.category import Category, category_labels
 
 BUCKETS: Final = 2**14
 PENALTY: Final = 2e-5
-STEPS: Final = 50
-MOST_TAUGHT: Final = 20_000
+STEPS: Final = 40
+MOST_TAUGHT: Final = 15_000
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
 from shoploom.apps import products, recommend
-from shoploom.serving.inputs import Count, FilterQuery
+from shoploom.serving.inputs import Count, FilterQuery, Moment
 from shoploom.serving.service import answer, service_of
 from shoploom.tasks.base import Repeats
 
@@ -21,7 +20,7 @@ async def get_recommend(
     filters: FilterQuery,
     customer_id: Annotated[str | None, Query(max_length=512, description="Leave out for a stranger.")] = None,
     k: Count = 20,
-    at: Annotated[datetime | None, Query(description="Moment of the visit, ISO 8601; now if left out.")] = None,
+    at: Annotated[Moment, Query(description="Moment of the visit, ISO 8601; now if left out.")] = None,
     repeats: Annotated[Repeats, Query(description="Products bought before: the model decides, or never.")] = "auto",
     explain: Annotated[bool, Query(description="Say why, per product.")] = True,
 ) -> Response:

@@ -1,6 +1,7 @@
 """Products that must not be shown and customers who asked to be forgotten: a small file, read at start.
 
-Deleting takes effect with the next request; bulk tables stay as they are until the shop exports them anew.
+Deleting takes effect with the next request, and the next training learns nothing from a forgotten customer; bulk
+tables stay as they are until the shop exports them anew.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from shoploom.data.atomic import write_text
 from shoploom.errors import WorkspaceError
 
+FILE = "hidden.json"
 KINDS = ("products", "customers")
 
 
@@ -44,6 +46,11 @@ class Hidden:
     def products(self) -> frozenset[str]:
         """Ids of products that are never recommended."""
         return frozenset(self._ids["products"])
+
+    @property
+    def customers(self) -> frozenset[str]:
+        """Ids of customers whom no answer and no training knows."""
+        return frozenset(self._ids["customers"])
 
     def hides(self, kind: str, one: str) -> bool:
         """Whether an id of ``products`` or ``customers`` is hidden."""
