@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from shoploom.data.arrays import F32, F64, I32, Flags, Histories, ShopArrays
 from shoploom.features.candidates import Candidates, Moment, Past, Reach, offer
+from shoploom.features.engineered import category_shares
 from shoploom.features.items import ItemArrays, ItemFeatures
 from shoploom.features.popularity import PlanGrid, Popularity
 from shoploom.features.spectral import Spectral
@@ -20,6 +21,7 @@ from shoploom.features.visits import NUM_KINDS, visits_of
 
 NUM_VISIT_NUMBERS = NUM_KINDS + 7
 MAX_VISITS = 128
+MOST_TASTES = 300
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,14 @@ class FeaturePipeline:
         items: Category, brand and text features.
         rank_group: Category level whose purchases speak for a candidate; -1 for none.
         kinds: Promotion kinds, in the order that the weights know.
+        tastes: Categories at ``rank_group`` with the most spend; a customer's spend shares are the model's wide input.
     """
 
-    def __init__(self, items: ItemFeatures, *, rank_group: int, kinds: tuple[str, ...]) -> None:
+    def __init__(
+        self, items: ItemFeatures, *, rank_group: int, kinds: tuple[str, ...], tastes: tuple[int, ...] = ()
+    ) -> None:
         self.items = items
+        self.tastes = tastes
         self.rank_group = rank_group
         self.kinds = kinds
 
@@ -57,7 +63,9 @@ class FeaturePipeline:
     def fit(cls, shop: ShopArrays) -> FeaturePipeline:
         """Choose categories, brands and promotion kinds from a shop."""
         items = ItemFeatures.fit(shop)
-        return cls(items, rank_group=len(items.levels) - 1, kinds=shop.plan.kinds)
+        group = len(items.levels) - 1
+        tastes = () if group < 0 else _most_spent(shop, items.transform(shop).levels[:, group])
+        return cls(items, rank_group=group, kinds=shop.plan.kinds, tastes=tastes)
 
     @property
     def num_groupings(self) -> int:
@@ -66,13 +74,14 @@ class FeaturePipeline:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready state."""
-        return {"items": self.items.to_dict(), "rank_group": self.rank_group, "kinds": list(self.kinds)}
+        state = {"rank_group": self.rank_group, "kinds": list(self.kinds), "tastes": list(self.tastes)}
+        return {"items": self.items.to_dict(), **state}
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> FeaturePipeline:
         """The inverse of ``to_dict``."""
         items = ItemFeatures.from_dict(state["items"])
-        return cls(items, rank_group=state["rank_group"], kinds=tuple(state["kinds"]))
+        return cls(items, rank_group=state["rank_group"], kinds=tuple(state["kinds"]), tastes=tuple(state["tastes"]))
 
     def view(self, shop: ShopArrays) -> ShopView:
         """The shop's features as of its end, ready to be asked."""
@@ -161,6 +170,13 @@ class ShopView:
             amount.reshape(shape),
         )
 
+    def tastes(self, shop: ShopArrays, customers: NDArray[np.integer]) -> F64:
+        """(B, len(pipeline.tastes)) square roots of the shares of each customer's spend by category, all time."""
+        columns = np.array(self.pipeline.tastes, dtype=np.int64)
+        if not len(columns):
+            return np.zeros((len(customers), 0))
+        return category_shares(shop, customers, self.item_arrays.levels[:, self.pipeline.rank_group], columns)
+
     def past(self, customers: NDArray[np.integer], as_of: F64) -> Past:
         """Histories of E queries, each of its customer before its own ``as_of``."""
         moments, moment = np.unique(as_of, return_inverse=True)
@@ -173,6 +189,16 @@ class ShopView:
         """Candidates of E queries for their visits."""
         when = np.maximum(when, past.as_of)
         return offer(past, when, self.plan, reach, allowed=allowed, exclude_own=exclude_own)
+
+
+def _most_spent(shop: ShopArrays, codes: I32) -> tuple[int, ...]:
+    """The known categories with the most spend, ascending."""
+    kept = shop.lines.purchase & (shop.lines.customer >= 0)
+    amount = np.maximum(shop.lines.amount[kept], 0).astype(float)
+    spend = np.bincount(codes[shop.lines.item[kept]], amount, int(codes.max(initial=0)) + 1)
+    spend[0] = 0.0
+    best = np.argsort(-spend, kind="stable")[:MOST_TASTES]
+    return tuple(sorted(int(one) for one in best[spend[best] > 0]))
 
 
 def _until(histories: Histories, as_of: F64) -> Histories:

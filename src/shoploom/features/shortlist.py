@@ -15,6 +15,8 @@ from shoploom.data.arrays import F32, F64, I32, Flags, Histories
 from shoploom.data.keys import Rows, distinct, find, rank_in_group
 from shoploom.tasks.base import Cases, Ranked
 
+STRIP = 64
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -128,13 +130,24 @@ def best_dense(rules: Rules, start: int, scores: F32, k: int) -> Ranked:
     low, high = np.searchsorted(rules.owned, (start * width, (start + rows) * width))
     owned = rules.owned[low:high] - start * width
     scores.reshape(-1)[owned] = -np.inf
-    kept = min(k, width)
-    chosen = np.argpartition(scores, width - kept, axis=1)[:, width - kept :]
-    row = np.repeat(np.arange(rows), kept)
-    item = chosen.ravel().astype(np.int64)
-    values = scores[row, item].astype(np.float64)
-    fine = np.isfinite(values) & (values > 0)  # 0: nobody ever bought it
-    return best(rows, row[fine], item[fine], values[fine], k)
+    row, item = _largest(scores, k)
+    return best(rows, row, item, scores[row, item].astype(np.float64), k)
+
+
+def _largest(scores: F32, k: int) -> tuple[Rows, Rows]:
+    """Places of at least the ``k`` largest positive values of each row (0: nobody ever bought it).
+
+    Where k strips of a row have a maximum of at least x, at least k values are: a tenth of the time of a partition.
+    """
+    rows, width = scores.shape
+    strips = width // STRIP
+    if strips <= k:
+        row, item = np.nonzero(scores > 0)
+        return row, item
+    peaks = scores[:, : strips * STRIP].reshape(rows, strips, STRIP).max(axis=2)
+    bound = np.partition(peaks, strips - k, axis=1)[:, strips - k]
+    row, item = np.nonzero(scores >= np.maximum(bound, np.finfo(np.float32).tiny)[:, None])
+    return row, item
 
 
 def stacked(parts: list[Ranked], k: int) -> Ranked:

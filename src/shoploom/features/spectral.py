@@ -89,16 +89,23 @@ class Spectral:
     def best(self, profile: F32, number: int, allowed: Flags | None = None) -> I32:
         """(E, number) items with the highest scores of each query (fewer where there are fewer).
 
-        Without a restriction only the ``POOL`` items with the most buyers are looked at: others are hardly ever among
-        the best, since scores grow with the root of the buyers.
+        Only the ``POOL`` items with the most buyers are looked at, as long as enough of them are allowed: others are
+        hardly ever among the best, since scores grow with the root of the buyers.
         """
         if not len(self.items) or not number:
             return np.zeros((len(profile), 0), dtype=np.int32)
-        rows = self._pool if allowed is None else np.flatnonzero(allowed[self.items])
-        scores = profile @ self._tastes[rows].T if allowed is not None else profile @ self._pool_tastes.T
+        rows, tastes = self._pool, self._pool_tastes
+        if allowed is not None:
+            inside = allowed[self.items[rows]]
+            if inside.sum() < min(4 * number, len(rows)):
+                rows = np.flatnonzero(allowed[self.items])
+                tastes = self._tastes[rows]
+            elif not inside.all():
+                rows, tastes = rows[inside], tastes[inside]
         number = min(number, len(rows))
         if not number:
             return np.zeros((len(profile), 0), dtype=np.int32)
+        scores = profile @ tastes.T
         chosen = np.argpartition(scores, len(rows) - number, axis=1)[:, len(rows) - number :]
         return self.items[rows[chosen]]
 

@@ -120,5 +120,7 @@ def _head(spec: HeadSpec, pipeline: FeaturePipeline, size: Size, dropout: float)
         shape = {"kinds": len(pipeline.kinds), "hidden": size.hidden, "dropout": dropout}
     elif spec.kind == "customer/amount":
         shape = {"num_rates": NUM_RATES}
+    elif spec.kind == "customer/classes":
+        shape = {"num_wide": len(pipeline.tastes)}
     head: nn.Module = HEADS.load(spec.kind)(size.dim, **shape, **spec.options)
     return head

@@ -7,12 +7,15 @@ from dataclasses import replace
 from hashlib import blake2b
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shoploom.data.arrays import F64, I32, Attribute, Flags, Lines, ShopArrays
 from shoploom.metrics.classification import class_log_loss, macro_f1
 from shoploom.tasks.base import Cases, Classes, Measured, Prediction, Shape, Space, Truth, Unit
 from shoploom.tasks.baskets import known_customers
 
+BALANCE = 0.7
+"""0 leaves the values as frequent as they are, 1 makes them equal."""
 HELD_PERCENT = 20
 
 
@@ -105,6 +108,12 @@ def _labelled(shop: ShopArrays) -> Flags:
     for one in shop.attributes.values():
         known |= one.codes >= 0
     return known & known_customers(shop)
+
+
+def balanced(codes: NDArray[np.integer], values: int) -> F64:
+    """(n,) weights between none and equal classes: macro F1 asks for the rare values, log loss for the common ones."""
+    shares = np.bincount(codes, minlength=values) / max(1, len(codes))
+    return np.asarray(np.maximum(shares, 1e-9)[codes] * values) ** -BALANCE
 
 
 class _Scores:

@@ -20,6 +20,7 @@ from shoploom.training.calibrate import Calibration
 from shoploom.training.examples import Examples, collect, steps_per_epoch
 from shoploom.training.loop import BATCH, LINES, STEPS, History, Progress, Trainer, choose_device
 from shoploom.training.steps import Scales, Stepper
+from shoploom.training.wide import fit_wide_paths
 
 MOST_CUTS = 14
 
@@ -94,6 +95,7 @@ def train_shared(
     history = trainer.run(progress, writer=writer)
     calibration = trainer.calibrations() if start is None else start.calibration
     model.to("cpu").eval()
+    fit_wide_paths(model, shop, view, dict(tasks))
     return SharedModel(model, spec, pipeline, history if start is None else start.history, calibration)
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from shoploom.config import TrainConfig
-from shoploom.ensemble.members.shared import Shared, SharedAnswers, load_answers, save_answers
+from shoploom.ensemble.members.shared import FORMAT, Shared, SharedAnswers, load_answers, save_answers
 from shoploom.errors import WorkspaceError
 from shoploom.training import loop
 from shoploom.training.calibrate import Calibration, calibrate
@@ -99,8 +99,8 @@ def test_a_model_of_another_format_says_so(shop, tmp_path):
     tasks, _ = usable_tasks(shop, ("churn",))
     save_answers(tmp_path / "shared", SharedAnswers.of(train_shared(shop, tasks, CONFIG), shop))
     path = tmp_path / "shared" / "model.json"
-    path.write_text(path.read_text().replace('"format": 1', '"format": 99'))
-    with pytest.raises(WorkspaceError, match=r"format 99, wanted 1\); train again"):
+    path.write_text(path.read_text().replace(f'"format": {FORMAT}', '"format": 99'))
+    with pytest.raises(WorkspaceError, match=r"format 99, wanted 2\); train again"):
         load_answers(tmp_path / "shared")
 
 

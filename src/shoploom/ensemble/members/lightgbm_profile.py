@@ -12,7 +12,6 @@ from shoploom.data.arrays import F64, ShopArrays
 from shoploom.ensemble.members.profiling import (
     Tastes,
     answers,
-    balanced,
     from_json,
     known_attributes,
     learn_each,
@@ -21,6 +20,7 @@ from shoploom.ensemble.members.profiling import (
 from shoploom.ensemble.members.storage import load_state, save_state
 from shoploom.ensemble.members.trees import Trees
 from shoploom.tasks.base import Cases, Classes, Task
+from shoploom.tasks.profile import balanced
 
 ROUNDS: Final = 60
 PARAMS: Final[dict[str, Any]] = {

@@ -13,7 +13,6 @@ from shoploom.ensemble.members.outlook import Scaler
 from shoploom.ensemble.members.profiling import (
     Tastes,
     answers,
-    balanced,
     from_json,
     known_attributes,
     learn_each,
@@ -22,6 +21,7 @@ from shoploom.ensemble.members.profiling import (
 )
 from shoploom.ensemble.members.storage import Arrays, load_state, save_state
 from shoploom.tasks.base import Cases, Classes, Task
+from shoploom.tasks.profile import balanced
 
 STRENGTH: Final = 2.0
 """Inverse of the L2 penalty on the mean loss: 0.003 per customer with 600 of them and 330 features."""

@@ -23,8 +23,6 @@ from shoploom.features.engineered import category_shares, customer_table
 from shoploom.tasks.base import Cases, Classes
 
 MOST_GROUPS = 300
-BALANCE = 0.7
-"""0 leaves the values as frequent as they are, 1 makes them equal."""
 FEWEST_ROWS = 10
 """With fewer labelled customers, or one value only, an attribute is answered by the shares."""
 
@@ -111,12 +109,6 @@ def to_json(attributes: dict[str, tuple[tuple[str, ...], F64]]) -> dict[str, Any
 def from_json(state: dict[str, Any]) -> dict[str, tuple[tuple[str, ...], F64]]:
     """The inverse of ``to_json``."""
     return {name: (tuple(values), np.array(shares)) for name, (values, shares) in state.items()}
-
-
-def balanced(codes: NDArray[np.int64], values: int) -> F64:
-    """(R,) weights between none and equal classes: macro F1 asks for the rare values, log loss for the common ones."""
-    shares = np.bincount(codes, minlength=values) / max(1, len(codes))
-    return np.asarray(np.maximum(shares, 1e-9)[codes] * values) ** -BALANCE
 
 
 def softmax(logits: F64) -> F64:

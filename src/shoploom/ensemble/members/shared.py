@@ -27,6 +27,7 @@ from shoploom.features.pipeline import FeaturePipeline, ShopView
 from shoploom.model.build import NUM_RATES, ModelSpec, build_model
 from shoploom.model.encoders.item import ItemBatch
 from shoploom.model.heads.demand import demand_batch
+from shoploom.model.heads.wide_classes import WideClassesHead
 from shoploom.model.inputs import candidate_batch, visit_batch
 from shoploom.model.multitask import MultiTaskModel
 from shoploom.tasks import TASKS
@@ -39,7 +40,7 @@ from shoploom.training.loop import History
 from shoploom.training.shared import SharedModel, train_shared
 
 CHUNK = 128
-FORMAT = 1
+FORMAT = 2
 """Of ``model.json`` and the weights beside it; raise it when older ones can no longer be read."""
 CPU = torch.device("cpu")
 ITEM_CHUNK = 4096
@@ -112,18 +113,24 @@ class SharedAnswers:
             x = self._encoded(self.prepared(shop)[0], cases.units, task.hides)
             return self._numbers(task, self.model.shared("product", x, task.name), None)
         states, rates = self._states(shop, cases.units)
-        return self._numbers(task, self.model.shared("customer", states, task.name), rates)
+        viewed, head = self.model.shared("customer", states, task.name), self.model.heads[task.name]
+        if isinstance(head, WideClassesHead):
+            wide = self.prepared(shop)[0].tastes(shop, cases.units)
+            return self._classes(task, head.answer(viewed, torch.from_numpy(wide.astype(np.float32))))
+        return self._numbers(task, viewed, rates)
 
     def _numbers(self, task: Task, x: Tensor, rates: Tensor | None) -> Prediction:
         head = self.model.heads[task.name]
         if task.shape == "classes":
-            logits = head(x)
-            shares = {name: torch.softmax(one, dim=1).double().numpy() for name, one in logits.items()}
-            return Classes({name: tuple(one) for name, one in self.values[task.name].items()}, shares)
+            return self._classes(task, head(x))
         if task.shape == "binary":
             return Numbers({"probability": torch.sigmoid(head(x)).double().numpy()})
         out = head(x, rates) if task.shape == "amount" else torch.exp(head(x))
         return self._calibrated(task, *out.double().numpy().T)
+
+    def _classes(self, task: Task, logits: dict[str, Tensor]) -> Classes:
+        shares = {name: torch.softmax(one, dim=1).double().numpy() for name, one in logits.items()}
+        return Classes({name: tuple(one) for name, one in self.values[task.name].items()}, shares)
 
     def _calibrated(self, task: Task, mean: F64, low: F64, high: F64) -> Numbers:
         return Numbers(self.shared.calibration.get(task.name, Calibration()).apply(mean, low, high))

@@ -10,7 +10,7 @@ HEADS = PluginTable(
     {
         "customer/binary": "shoploom.model.heads.customer:BinaryHead",
         "customer/amount": "shoploom.model.heads.customer:AmountHead",
-        "customer/classes": "shoploom.model.heads.classes:ClassesHead",
+        "customer/classes": "shoploom.model.heads.wide_classes:WideClassesHead",
         "customer/ranking": "shoploom.model.heads.ranking:RankingHead",
         "product/quantiles": "shoploom.model.heads.product:PriceHead",
         "product/classes": "shoploom.model.heads.classes:ClassesHead",
