@@ -11,13 +11,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from threading import Event
 from typing import Any, Protocol
 
 import orjson
 
 from shoploom.config import Config, TrainConfig
 from shoploom.data.arrays import ShopArrays, moment_of
+from shoploom.data.memory import give_back_memory
 from shoploom.data.workspace import Workspace
+from shoploom.ensemble.beside import Stopped, beside
 from shoploom.ensemble.court import BLEND, SHARED, Verdict, judge
 from shoploom.ensemble.fusion import Blend
 from shoploom.ensemble.load import SHARED_FOLDER, member_folder
@@ -74,7 +77,9 @@ class Build:
         members: By task the serving member, fitted on everything.
         answers: The shared model, fitted on everything.
         curves: Losses per epoch of the evaluated training.
-        seconds: Wall time per stage.
+        seconds: Wall time per stage; the rivals' stages run beside those of the shared model.
+        parameters: Of the shared model.
+        is_trained: The shared model's part of the present stage is over.
     """
 
     tasks: dict[str, Task]
@@ -85,6 +90,7 @@ class Build:
     curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     parameters: int = 0
+    is_trained: Event = field(default_factory=Event)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -122,6 +128,7 @@ def train(
         fingerprint = workspace.fingerprint()
         shop = ShopArrays.build(replace(workspace.load_tables(end), clock=config.clock))
         folder = workspace.models_dir / "unfinished" / _key(fingerprint, config, shop.end)
+        give_back_memory()
         if not resume:
             shutil.rmtree(folder, ignore_errors=True)
         build = build_version(shop, config.train, folder=folder, progress=progress)
@@ -165,15 +172,41 @@ def build_version(
     seen = past
     for task in tasks.values():
         seen = task.hold_out(seen)
-    with build.timed("train shared"):
-        shared = train_shared(
-            seen, tasks, config, folder=_sub(folder, "evaluated"), progress=_steps(tell, "train"), writer=_board(folder)
-        )
-    build.curves = _curves(shared)
-    build.parameters = shared.model.count_parameters()
-    _court(build, seen, cases, SharedAnswers.of(shared, seen), config, tell)
+    with beside(lambda stop: _judge_rivals(build, seen, cases, config, stop, tell)) as rivals:
+        with build.timed("train shared"):
+            shared = train_shared(
+                seen,
+                tasks,
+                config,
+                folder=_sub(folder, "evaluated"),
+                progress=_steps(tell, "train"),
+                writer=_board(folder),
+            )
+        build.curves = _curves(shared)
+        build.parameters = shared.model.count_parameters()
+        build.is_trained.set()
+    _court(build, seen, cases, SharedAnswers.of(shared, seen), rivals.result())
+    give_back_memory()
     _refit(build, shop, shared, config, folder, tell)
     return build
+
+
+def _judge_rivals(
+    build: Build, seen: ShopArrays, cases: Mapping[str, Cases], config: TrainConfig, stop: Event, tell: Progress
+) -> dict[str, dict[str, Prediction]]:
+    """Fit every rival and let it answer its cases; progress is told from the end of the training on."""
+    names = [(name, rival) for name, task in build.tasks.items() for rival in task.rivals]
+    answered: dict[str, dict[str, Prediction]] = {name: {} for name in build.tasks}
+    for number, (name, rival) in enumerate(names):
+        if stop.is_set():
+            raise Stopped
+        if build.is_trained.is_set():
+            tell("judge the rivals", number, len(names))
+        with build.timed("fit rivals"):
+            member: Member = MEMBERS.load(rival)()
+            member.fit(seen, build.tasks[name], seed=config.seed)
+            answered[name][rival] = member.predict(seen, cases[name].blind())
+    return answered
 
 
 def _court(
@@ -181,62 +214,63 @@ def _court(
     seen: ShopArrays,
     cases: Mapping[str, Cases],
     answers: SharedAnswers,
-    config: TrainConfig,
-    tell: Progress,
+    rivals: Mapping[str, Mapping[str, Prediction]],
 ) -> None:
-    """Fit the rivals, let everybody answer the same cases, and decide."""
-    total, done = sum(1 + len(task.rivals) for task in build.tasks.values()), 0
+    """Let the shared model answer the same cases as its rivals did, and decide."""
     for name, task in build.tasks.items():
-        answered: dict[str, Prediction] = {}
         with build.timed("judge shared"):
-            answered[SHARED] = answers.predict(seen, task, cases[name].blind())
-        done += 1
-        for rival in task.rivals:
-            tell("judge the rivals", done, total)
-            with build.timed("fit rivals"):
-                member: Member = MEMBERS.load(rival)()
-                member.fit(seen, task, seed=config.seed)
-                answered[rival] = member.predict(seen, cases[name].blind())
-            done += 1
+            own = answers.predict(seen, task, cases[name].blind())
         with build.timed("hold court"):
             masks = slices(seen, cases[name]) if task.unit == "customer" else None
-            build.verdicts[name] = judge(task, cases[name], answered, slices=masks)
-    tell("judge the rivals", total, total)
+            build.verdicts[name] = judge(task, cases[name], {SHARED: own, **rivals[name]}, slices=masks)
 
 
 def _refit(
     build: Build, shop: ShopArrays, shared: SharedModel, config: TrainConfig, folder: Path | None, tell: Progress
 ) -> None:
     """Fit what serves on everything, the held-back horizon included."""
-    if config.refit:
-        with build.timed("refit shared"):
-            shared = train_shared(
-                shop,
-                build.tasks,
-                config,
-                folder=_sub(folder, "refitted"),
-                progress=_steps(tell, "refit"),
-                start=shared,
-                share=REFIT_SHARE,
-            )
+    build.is_trained.clear()
+    with beside(lambda stop: _refit_rivals(build, shop, config, stop, tell)) as rivals:
+        if config.refit:
+            with build.timed("refit shared"):
+                shared = train_shared(
+                    shop,
+                    build.tasks,
+                    config,
+                    folder=_sub(folder, "refitted"),
+                    progress=_steps(tell, "refit"),
+                    start=shared,
+                    share=REFIT_SHARE,
+                )
+        build.is_trained.set()
     build.answers = SharedAnswers.of(shared, shop)
-    with build.timed("refit rivals"):
-        for number, (name, verdict) in enumerate(build.verdicts.items()):
-            tell("refit the rivals that serve", number, len(build.verdicts))
-            build.members[name] = serving_member(build, verdict, shop, config.seed)
+    for name, verdict in build.verdicts.items():
+        own, rival = Shared(build.answers, name), rivals.result().get(name)
+        if rival is not None and verdict.served_by == BLEND and verdict.blend is not None:
+            build.members[name] = Blend(own, rival, verdict.blend[2])
+        else:
+            build.members[name] = own if rival is None else rival
 
 
-def serving_member(build: Build, verdict: Verdict, shop: ShopArrays, seed: int) -> Member:
-    """What the court chose, fitted on everything."""
-    task = build.tasks[verdict.task]
-    own = Shared(build.answers, task.name)
-    if verdict.served_by == SHARED:
-        return own
-    blended = verdict.served_by == BLEND and verdict.blend is not None
-    name = verdict.blend[1] if blended and verdict.blend else verdict.served_by
-    rival: Member = MEMBERS.load(name)()
-    rival.fit(shop, task, seed=seed)
-    return Blend(own, rival, verdict.blend[2]) if blended and verdict.blend else rival
+def _refit_rivals(
+    build: Build, shop: ShopArrays, config: TrainConfig, stop: Event, tell: Progress
+) -> dict[str, Member]:
+    """By task the rival that serves, alone or in a blend, fitted on everything; none where the shared model does."""
+    wanted = {
+        name: verdict.blend[1] if verdict.served_by == BLEND and verdict.blend else verdict.served_by
+        for name, verdict in build.verdicts.items()
+        if verdict.served_by != SHARED
+    }
+    found: dict[str, Member] = {}
+    for number, (name, rival) in enumerate(wanted.items()):
+        if stop.is_set():
+            raise Stopped
+        if build.is_trained.is_set():
+            tell("refit the rivals that serve", number, len(wanted))
+        with build.timed("refit rivals"):
+            found[name] = MEMBERS.load(rival)()
+            found[name].fit(shop, build.tasks[name], seed=config.seed)
+    return found
 
 
 def _write(target: Path, build: Build, report: dict[str, Any], config: Config, fingerprint: str) -> dict[str, Any]:

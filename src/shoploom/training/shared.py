@@ -23,6 +23,7 @@ from shoploom.training.steps import Scales, Stepper
 from shoploom.training.wide import fit_wide_paths
 
 MOST_CUTS = 14
+LEAST_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -100,11 +101,11 @@ def train_shared(
 
 
 def _steps(shop: ShopArrays, size: str, batch: int) -> int:
-    """By size, fewer (down to 40 %) where a batch of customers brings many lines."""
+    """By size, fewer (down to 30 %) where a batch of customers brings many lines."""
     known = int(shop.offsets[-1])
     customers = max(1, int((np.diff(shop.offsets) > 0).sum()))
     enough = LINES[size] / max(1.0, batch * known / customers)
-    return int(np.clip(enough, 0.4 * STEPS[size], STEPS[size]))
+    return int(np.clip(enough, LEAST_SHARE * STEPS[size], STEPS[size]))
 
 
 def _spec(shop: ShopArrays, tasks: Mapping[str, Task], examples: Examples, config: TrainConfig) -> ModelSpec:

@@ -17,7 +17,7 @@ from shoploom.tasks.base import Cases, Classes, Task
 
 MOST_TREES: Final = 450
 MOST_ROUNDS: Final = 60
-MOST_TAUGHT: Final = 10_000
+MOST_TAUGHT: Final = 8_000
 FOLDS: Final = 2
 PARAMS: Final[dict[str, Any]] = {
     "objective": "multiclass",
@@ -44,7 +44,7 @@ class LightgbmCategory:
         self.trees: Trees | None = None
 
     def fit(self, shop: ShopArrays, task: Task, *, seed: int = 0) -> None:
-        """Learn from all labelled products, or from 10,000 of them."""
+        """Learn from all labelled products, or from 8,000 of them."""
         del task
         labelled = Labelled.of(shop)
         self.values, number = labelled.values, len(labelled.values)

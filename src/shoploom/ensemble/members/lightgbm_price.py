@@ -30,7 +30,7 @@ from shoploom.features.products import Descriptions, describe
 from shoploom.tasks.base import Cases, Numbers, Task
 
 FEWEST: Final = 50
-ROUNDS: Final = {"mean": 120, "p10": 50, "p90": 50}
+ROUNDS: Final = {"mean": 100, "p10": 50, "p90": 50}
 PARAMS: Final[dict[str, Any]] = {
     "num_leaves": 47,
     "max_bin": 63,

@@ -71,8 +71,8 @@ class Recipe:
         horizon, blocks = float(shop.clock.horizon_days), shop.clock.num_blocks
         step = horizon / 4
         if new_only:
-            return cls(Reach(own=0, popular=100, near=60), 80, horizon, step, 400_000, blocks, "binary")
-        return cls(Reach(own=150, popular=60, near=0), 100, step, step, 600_000, 0, "lambdarank")
+            return cls(Reach(own=0, popular=100, near=60), 80, horizon, step, 240_000, blocks, "binary")
+        return cls(Reach(own=150, popular=60, near=0), 100, step, step, 360_000, 0, "lambdarank")
 
 
 class LightgbmRanker:

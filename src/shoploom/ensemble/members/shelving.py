@@ -21,6 +21,8 @@ from shoploom.tasks.category import Category, category_labels
 BUCKETS: Final = 2**14
 PENALTY: Final = 2e-5
 STEPS: Final = 40
+PAIRS: Final = 4
+"""Of steps that L-BFGS remembers: each is as large as the weights, twice."""
 MOST_TAUGHT: Final = 15_000
 
 
@@ -173,5 +175,5 @@ def _logistic(inputs: Any, codes: NDArray[np.int64], num_classes: int, weight: F
         return value + PENALTY * float(flat @ flat), gradient.ravel()
 
     start = np.zeros(inputs.shape[1] * num_classes)
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": STEPS})
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": STEPS, "maxcor": PAIRS})
     return np.asarray(found.x.reshape(-1, num_classes), dtype=np.float32)

@@ -1,7 +1,8 @@
-"""LightGBM as members use it: deterministic, two threads, kept as LightGBM's own text format."""
+"""LightGBM as members use it: deterministic, few threads, kept as LightGBM's own text format."""
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 
 from shoploom.data.arrays import F64
 
+THREADS: ContextVar[int] = ContextVar("threads", default=2)
+"""Most threads of a booster; the trees are the same with any number."""
 PARAMS: dict[str, Any] = {
-    "num_threads": 2,
     "deterministic": True,
     "force_col_wise": True,
     "verbose": -1,
@@ -60,14 +62,14 @@ class Trees:
         """
         import lightgbm
 
-        threads = 1 if features.size <= SMALL_TRAINING else PARAMS["num_threads"]  # the trees are the same
+        threads = 1 if features.size <= SMALL_TRAINING else THREADS.get()
         options = PARAMS | {"num_threads": threads} | params | {"seed": seed}
         data = lightgbm.Dataset(features, target, group=groups, weight=weight, params=options)
         return cls(lightgbm.train(options, data, rounds).model_to_string())
 
     def __call__(self, features: NDArray[Any]) -> F64:
         """(R,) or (R, classes) predictions."""
-        threads = 1 if len(features) <= SMALL_BATCH else PARAMS["num_threads"]
+        threads = 1 if len(features) <= SMALL_BATCH else THREADS.get()
         if not len(features):
             return np.zeros(0)
         return np.asarray(self._booster.predict(features, num_threads=threads), dtype=np.float64)
