@@ -112,6 +112,7 @@ def _check(out: Output, shop: Shop) -> None:
 def _train(out: Output, shop: Shop, size: str, seed: int) -> str:
     """Train, unless a version of the same data and settings is there already."""
     from shoploom.commands.model import print_report, run_training
+    from shoploom.data.memory import give_back_memory
 
     fingerprint = shop.workspace.fingerprint()
     for version in reversed(shop.registry.versions()):
@@ -122,7 +123,10 @@ def _train(out: Output, shop: Shop, size: str, seed: int) -> str:
             print_report(out, shop.evaluate(version.name))
             return version.name
     result = run_training(out, shop, [f"size={size}", f"seed={seed}"], promote=False, resume=True)
-    return str(result.version)
+    name = str(result.version)
+    del result
+    give_back_memory()  # else the service's tables come on top of the training's peak
+    return name
 
 
 def _somebody(shop: Shop) -> str:

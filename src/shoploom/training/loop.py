@@ -34,11 +34,11 @@ from shoploom.training.steps import Stepper
 BATCH = {"tiny": 32, "small": 32, "base": 32}
 CUTS = {"tiny": 2, "small": 4, "base": 4}
 STEPS = {"tiny": 80, "small": 400, "base": 1500}
-LINES = {"tiny": 1_000_000, "small": 1_700_000, "base": 20_000_000}
+LINES = {"tiny": 1_000_000, "small": 1_950_000, "base": 20_000_000}
 """History lines after which training ends, however few steps that are: customers with long histories teach faster."""
 ROUNDS = 6
 """Validations in a training: it is cut into so many rounds of equal length, whatever the size of the shop."""
-PRODUCT_PASSES, MOST_PRODUCTS, PANEL_ROWS = 16, 512, 1000
+PRODUCT_PASSES, MOST_PRODUCTS, PANEL_ROWS = 16, 1024, 1000
 CHECKPOINT_SECONDS = 20.0
 VALID_CUSTOMERS = 256
 LEVEL_BOUNDS = (0.8, 1.25)
