@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,7 +101,8 @@ def judge(
 
     The best main metric serves, the shared model where it ties. A blend of the shared model and its best rival is
     tried, too: its weight is chosen on one half of the units and scored on the other, so that it is judged on cases
-    that it was not tuned on.
+    that it was not tuned on. A visitor waits for a ranking, and a blend takes as long as both its members: there it
+    serves only if it is better than each of them by more than chance.
 
     Args:
         task: What is decided.
@@ -123,8 +124,10 @@ def judge(
     if mixture is not None:
         answers[BLEND], pair = mixture
         measured[BLEND] = task.measure(cases, answers[BLEND])
-    served = min(measured, key=lambda name: (_loss(task, measured[name].values()), name != SHARED))
     samples = {name: Samples.of(one) for name, one in measured.items()}
+    served = _best(task, measured)
+    if served == BLEND and task.shape == "ranking" and not _surely_better(task, samples, BLEND, pair[:2]):
+        served = _best(task, {name: measured[name] for name in measured if name != BLEND})
     differences = _differences(task, samples)
     return Verdict(
         task=task.name,
@@ -141,6 +144,17 @@ def judge(
         calibration=_calibration(task, cases, answers[served]),
         coverage=_coverage(measured[served]),
     )
+
+
+def _best(task: Task, measured: Mapping[str, Measured]) -> str:
+    """The member with the best main metric, the shared model where it ties."""
+    return min(measured, key=lambda name: (_loss(task, measured[name].values()), name != SHARED))
+
+
+def _surely_better(task: Task, samples: Mapping[str, Samples], name: str, others: Sequence[str]) -> bool:
+    """Whether a member's interval against each of the others leaves out 0 on the good side."""
+    changes = [samples[name].minus(samples[other])[task.metric] for other in others]
+    return all(one.high < 0 if task.lower_is_better else one.low > 0 for one in changes)
 
 
 def unit_ids(cases: Cases, measured: Measured) -> NDArray[np.integer]:

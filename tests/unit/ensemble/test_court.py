@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from shoploom.ensemble.court import BLEND, SHARED, judge
-from shoploom.tasks.base import Cases, Numbers, Truth
+from shoploom.tasks.base import Cases, Numbers, Ranked, Truth
 from shoploom.tasks.churn import Churn
+from shoploom.tasks.next_basket import NextBasket
 from shoploom.tasks.spend import Spend
 
 DRAWS = np.random.default_rng(3)
@@ -104,3 +105,29 @@ def test_raises_without_members_or_cases() -> None:
     empty = Cases(np.zeros(0, dtype=np.int32), truth=Truth(numbers=np.zeros(0)))
     with pytest.raises(ValueError, match="no cases"):
         judge(Spend(), empty, {SHARED: Numbers({"mean": np.zeros(0)})})
+
+
+def ranking_case(first_right: np.ndarray, second_right: np.ndarray) -> tuple[Cases, dict[str, Ranked]]:
+    """Every order holds item 0; a member that is right puts it first, else it shows items of its own only."""
+    count = len(first_right)
+    truth = Truth(offsets=np.arange(count + 1), items=np.zeros(count, dtype=np.int32))
+
+    def lists(right: np.ndarray, others: list[int]) -> Ranked:
+        items = np.where(right[:, None], [0, *others[:4]], others).astype(np.int32)
+        return Ranked(items, np.tile(np.arange(5.0, 0, -1), (count, 1)))
+
+    cases = Cases(np.arange(count, dtype=np.int32), k=5, truth=truth)
+    return cases, {SHARED: lists(first_right, [1, 2, 3, 4, 9]), "tifu_knn": lists(second_right, [5, 6, 7, 8, 10])}
+
+
+def test_a_blend_of_rankings_serves_only_if_it_is_surely_better() -> None:
+    half = np.arange(400) % 2 == 0
+    cases, answers = ranking_case(half, ~half)
+    assert judge(NextBasket(), cases, answers).served_by == BLEND
+    cases, answers = ranking_case(half, half)
+    assert judge(NextBasket(), cases, answers).served_by == SHARED
+    # better by the one case in which the rival is right alone: that may be chance
+    nearly = half.copy()
+    nearly[1] = True
+    cases, answers = ranking_case(half, nearly)
+    assert judge(NextBasket(), cases, answers).served_by == "tifu_knn"
