@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any, Protocol
 
+import numpy as np
 import orjson
 
 from shoploom.config import Config, TrainConfig
@@ -166,8 +167,8 @@ def build_version(
         why = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
         raise DataError(f"the data before {moment_of(cut):%Y-%m-%d} can feed no task: {why}")
     cases = {name: task.cases(past, future) for name, task in tasks.items()}
-    for name in [name for name, one in cases.items() if not len(one)]:
-        build.missing[name] = f"nothing to judge it on after {moment_of(cut):%Y-%m-%d}"
+    for name, reason in unjudgeable(tasks, cases, cut).items():
+        build.missing[name] = reason
         del tasks[name]
     seen = past
     for task in tasks.values():
@@ -189,6 +190,22 @@ def build_version(
     give_back_memory()
     _refit(build, shop, shared, config, folder, tell)
     return build
+
+
+def unjudgeable(tasks: Mapping[str, Task], cases: Mapping[str, Cases], cut: float) -> dict[str, str]:
+    """Tasks that the held-back horizon says nothing about, and why: what cannot be measured is not served."""
+    found = {}
+    for name, one in cases.items():
+        numbers = None if one.truth is None else one.truth.numbers
+        if not len(one):
+            found[name] = f"nothing to judge it on: no case after {moment_of(cut):%Y-%m-%d}, the held-back horizon"
+        elif tasks[name].shape == "binary" and numbers is not None and len(np.unique(numbers)) < 2:
+            answer = "yes" if numbers[0] else "no"
+            found[name] = (
+                f"it cannot be judged: the answer is {answer} for all {len(one)} cases after "
+                f"{moment_of(cut):%Y-%m-%d}; a longer history or another clock.horizon_days may tell them apart"
+            )
+    return found
 
 
 def _judge_rivals(

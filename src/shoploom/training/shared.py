@@ -16,6 +16,7 @@ from shoploom.model.build import HeadSpec, ModelSpec, build_model
 from shoploom.model.multitask import MultiTaskModel
 from shoploom.tasks import TASKS
 from shoploom.tasks.base import Task
+from shoploom.tasks.values import class_values
 from shoploom.training.calibrate import Calibration
 from shoploom.training.examples import Examples, collect, steps_per_epoch
 from shoploom.training.loop import BATCH, LINES, STEPS, History, Progress, Trainer, choose_device
@@ -121,16 +122,11 @@ def _spec(shop: ShopArrays, tasks: Mapping[str, Task], examples: Examples, confi
 def _options(task: Task, examples: Examples, shop: ShopArrays) -> dict[str, object]:
     """Numbers that the head reads off the training data."""
     if task.shape == "classes":
-        cases = (
-            examples.products[task.name].cases
-            if task.space == "product"
-            else examples.customers.standing[task.name].cases  # type: ignore[union-attr]
-        )
-        assert cases.truth is not None
         labelled = task.labelled(shop)
         assert labelled is not None
         assert labelled.truth is not None
-        return {"priors": {name: _shares(codes) for name, codes in labelled.truth.codes.items()}}
+        values = class_values(shop, task)
+        return {"priors": {name: _shares(codes, len(values[name])) for name, codes in labelled.truth.codes.items()}}
     if task.shape == "amount":
         return {"days": float(shop.clock.horizon_days)}
     if task.space == "block":
@@ -142,8 +138,9 @@ def _options(task: Task, examples: Examples, shop: ShopArrays) -> dict[str, obje
     return {}
 
 
-def _shares(codes: I32) -> list[float]:
-    counts = np.bincount(codes[codes >= 0], minlength=int(codes.max(initial=0)) + 1) + 1.0
+def _shares(codes: I32, values: int) -> list[float]:
+    """The share of each value, also of those that only held-back cases have."""
+    counts = np.bincount(codes[codes >= 0], minlength=values) + 1.0
     return [float(one) for one in counts / counts.sum()]
 
 

@@ -32,7 +32,7 @@ from shoploom.model.inputs import candidate_batch, visit_batch
 from shoploom.model.multitask import MultiTaskModel
 from shoploom.tasks import TASKS
 from shoploom.tasks.base import Cases, Classes, Numbers, Prediction, Ranked, Task
-from shoploom.tasks.category import category_labels
+from shoploom.tasks.values import class_values
 from shoploom.training.batches import DISCOVER, REPEAT
 from shoploom.training.calibrate import Calibration, from_dict, to_dict
 from shoploom.training.checkpoint import load_model, save_model
@@ -66,10 +66,8 @@ class SharedAnswers:
     @classmethod
     def of(cls, shared: SharedModel, shop: ShopArrays) -> SharedAnswers:
         """With the value names that the shop's labels had in training."""
-        values = {"profile": {name: one.values for name, one in shop.attributes.items()}}
-        if "category" in shared.spec.heads:
-            values["category"] = {"category": category_labels(shop).values}
-        return cls(shared, {task: names for task, names in values.items() if task in shared.spec.heads})
+        found = {name: class_values(shop, TASKS.load(name)()) for name in shared.spec.heads}
+        return cls(shared, {name: values for name, values in found.items() if values})
 
     # ------------------------------------------------------------------------------------------------ state
 
