@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import math
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from shoploom.cli import app
 from shoploom.errors import DataError
 from shoploom.evaluation.report import write_report
 from tests.reports import make_report
+from tests.services import make_workspace
+from tests.services import publish as publish_members
 
 RUNNER = CliRunner()
 
@@ -48,6 +52,14 @@ def publish(shop: Shop) -> str:
 @pytest.fixture
 def shop(tmp_path: Path) -> Shop:
     return Shop.create(tmp_path / "shop", currency="EUR", timezone="Europe/Paris")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The synthetic shop of London with cheap members that serve."""
+    path = tmp_path_factory.mktemp("trained") / "shop"
+    publish_members(make_workspace(path))
+    return path
 
 
 def test_version_and_help() -> None:
@@ -282,11 +294,29 @@ def test_evaluate_prints_the_table_and_the_verdicts(shop: Shop) -> None:
     line = next(one for one in done.stdout.splitlines() if one.strip().startswith("demand"))
     for words in ("wape ↓", "lightgbm_demand", "0.404", "0.369", "worse"):
         assert words in line
+    assert line.split().count("0.369") == 2
+    assert "shared is" in done.stdout
     assert "profile is off: no customer has attributes" in done.stdout
     assert "shoploom promote v0001" in done.stdout
     found = run_json("evaluate", "-w", shop.workspace.path)
     assert found["tasks"]["demand"]["served_by"] == "lightgbm_demand"
+    assert found["tasks"]["demand"]["served_value"] == 0.369
     assert found["tasks"]["demand"]["verdict"] == "worse"
+
+
+def test_a_task_that_cannot_be_measured_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    from shoploom.commands.model import print_report
+    from shoploom.commands.output import Output
+
+    report = make_report()
+    nothing = dict.fromkeys(("value", "low", "high"), math.nan)
+    churn = report["tasks"]["churn"]
+    churn["members"] = {name: {"auc": nothing} for name in churn["members"]}
+    churn["differences"] = dict.fromkeys(churn["differences"], nothing)
+    print_report(Output(as_json=False, command="train"), report)
+    line = next(one for one in capsys.readouterr().out.splitlines() if one.strip().startswith("churn"))
+    assert "not measurable" in line
+    assert "nan" not in line
 
 
 def test_promote_and_rollback(shop: Shop) -> None:
@@ -377,6 +407,117 @@ def test_answers_are_written_whole_or_not_at_all(tmp_path: Path, suffix: str) ->
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
     with pytest.raises(DataError, match="check that the folder exists"):
         write_table(frame, tmp_path / "no" / f"answers.{suffix}")
+
+
+def test_numbers_of_tables_keep_what_matters() -> None:
+    from shoploom.commands.output import cell
+
+    assert [cell(one) for one in (138.15, 1234.5, 99.987, 0.123456, 0.0)] == [
+        "138.15",
+        "1234.50",
+        "99.99",
+        "0.1235",
+        "0",
+    ]
+    assert cell(0.00003, probability=True) == "< 0.0001"
+    assert cell(0.0, probability=True) == "0"
+    assert cell(0.00003) == "3e-05"
+
+
+def test_moments_are_on_the_shop_s_clock_and_files_say_the_offset() -> None:
+    from shoploom.commands.output import cells, local_times, time_texts, titles
+
+    frame = pl.DataFrame({"start": [datetime(2024, 3, 30, 23), datetime(2024, 4, 6, 22)], "block": [0, 1]})
+    local = local_times(frame, "Europe/Paris")
+    assert titles(local) == ["start (Europe/Paris)", "block"]
+    assert cells(local) == [["2024-03-31 00:00:00", "0"], ["2024-04-07 00:00:00", "1"]]
+    assert time_texts(local)["start"].to_list() == ["2024-03-31T00:00:00+01:00", "2024-04-07T00:00:00+02:00"]
+
+
+def test_a_dry_run_shows_moments_on_the_shop_s_clock(shop: Shop, tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text("time,customer_id,product_id,quantity,price\n2024-07-01 09:30:00,a,tea,1,2.50\n")
+    done = run("import", path, "--dry-run", "-w", shop.workspace.path)
+    assert "time (Europe/Paris)" in done.stdout
+    assert "2024-07-01 09:30:00" in done.stdout
+    other = run("import", path, "--dry-run", "--timezone", "Asia/Tokyo", "-w", shop.workspace.path)
+    assert "time (Asia/Tokyo)" in other.stdout
+    found = run_json("import", path, "--dry-run", "-w", shop.workspace.path)
+    assert found["tables"][0]["preview"][0]["time"] == "2024-07-01T09:30:00+02:00"
+
+
+def test_customers_of_orders_are_counted_without_a_table_of_them(shop: Shop, tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv"
+    rows = "".join(f"2024-07-0{day} 09:30:00,{who},tea,1,2.50\n" for day in (1, 2) for who in "abc")
+    path.write_text("time,customer_id,product_id,quantity,price\n" + rows)
+    words = "3 customers in orders, no customer table"
+    assert words in run("import", path, "-w", shop.workspace.path).stdout
+    assert words in run("info", "-w", shop.workspace.path).stdout
+    assert words in run("check", "-w", shop.workspace.path).stdout
+
+
+def test_check_prints_every_hint_and_both_pages(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    from shoploom.commands.data import print_findings
+    from shoploom.commands.output import Output
+    from shoploom.data.quality import QualityReport
+    from shoploom.data.quality_checks import Finding
+
+    findings = (Finding("info", "ids", "guests", fix="nothing; guests are usual"), Finding("warning", "size", "short"))
+    report = QualityReport(name="shop", counts={}, findings=findings)
+    print_findings(Output(as_json=False, command="check"), shop, report)
+    shown = capsys.readouterr().out
+    assert "-> nothing; guests are usual" in shown
+    assert shown.count("->") == 1
+    assert "quality.html" in shown
+    assert "quality.json" in shown
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        ("churn", "churn: probability of no purchase in the next 28 days"),
+        ("spend", "spend: EUR in the next 28 days"),
+        ("demand", "demand: pieces per 7 days, for the next 28 days"),
+        ("price", "price: shelf price in EUR"),
+        ("next_basket", "the highest score first"),
+    ],
+)
+def test_answers_stand_under_their_unit_and_horizon(trained: Path, task: str, words: str) -> None:
+    done = run("predict", task, "-w", trained)
+    assert done.exit_code == 0, done.output
+    assert words in done.stdout
+
+
+def test_demand_starts_at_midnight_of_the_shop(trained: Path, tmp_path: Path) -> None:
+    path = tmp_path / "demand.csv"
+    done = run("predict", "demand", "--out", path, "-w", trained)
+    assert "start (Europe/London)" in done.stdout
+    assert str(pl.read_csv(path, infer_schema=False)["start"][0])[-6:] in ("+00:00", "+01:00")
+
+
+def test_unknown_ids_are_left_out_and_listed_unless_strict(trained: Path, tmp_path: Path) -> None:
+    ids, path = tmp_path / "ids.txt", tmp_path / "churn.csv"
+    ids.write_text("c005\nnobody\nc001\n")
+    args = ("predict", "churn", "--customers", ids, "--out", path, "-w", trained)
+    strict = run(*args, "--strict")
+    assert strict.exit_code == 1
+    assert "1 of 3 customer ids are unknown to this version: 'nobody'" in strict.stderr
+    assert not path.exists()
+    done = run(*args)
+    assert done.exit_code == 0, done.output
+    assert pl.read_csv(path)["customer_id"].to_list() == ["c005", "c001"]
+    assert "1 customer id is unknown to this version" in done.stderr
+    assert "  nobody\n" in done.stderr
+    assert run_json(*args)["unknown"] == ["nobody"]
+    ids.write_text("nobody\n")
+    assert run(*args).exit_code == 1
+
+
+def test_an_unknown_customer_gets_best_sellers_and_the_likely_spelling(trained: Path) -> None:
+    done = run("recommend", "C005", "-w", trained)
+    assert done.exit_code == 0, done.output
+    assert "note: nothing is known about customer 'C005'; these sell best. Did you mean 'c" in done.stdout
+    assert run_json("recommend", "c005", "-w", trained)["did_you_mean"] is None
 
 
 def test_the_module_runs_as_a_program() -> None:

@@ -6,8 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from shoploom.apps.products import line
+from shoploom.config import ClockConfig
 from shoploom.inference.engine import Engine
 from shoploom.inference.served import Served
+from shoploom.tasks.base import Task
+
+MEANINGS = {
+    "churn": "probability of no purchase in the next {days} days",
+    "spend": "{currency} in the next {days} days",
+    "demand": "pieces per {block} days, for the next {days} days",
+    "price": "shelf price in {currency}",
+}
+"""Unit and horizon of the numbers of tasks; a task that is not here says what its shape tells."""
+_BY_SHAPE = {"ranking": "the highest score first", "classes": "probability of each value"}
 
 
 def predict(engine: Engine, task: str, ids: Sequence[str]) -> dict[str, Any]:
@@ -31,6 +42,20 @@ def predict(engine: Engine, task: str, ids: Sequence[str]) -> dict[str, Any]:
             {f"{unit}_id": one, **_shaped(served, task, answer)} for one, answer in zip(ids, answers, strict=True)
         ],
     }
+
+
+def meaning(task: Task, *, clock: ClockConfig, currency: str) -> str:
+    """What a task's numbers are: their unit and horizon, in words.
+
+    Example:
+        >>> from shoploom.tasks.demand import Demand
+        >>> meaning(Demand(), clock=ClockConfig(), currency="EUR")
+        'pieces per 7 days, for the next 56 days'
+    """
+    if task.name in MEANINGS:
+        return MEANINGS[task.name].format(days=clock.horizon_days, block=clock.block_days, currency=currency)
+    shape = _BY_SHAPE.get(task.shape)
+    return f"{task.title} ({shape})" if shape else task.title
 
 
 def profile(served: Served, customer_id: str, row: int, *, task: str = "profile") -> list[dict[str, Any]]:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shoploom.commands.output import HERE, JsonOption, Output, WorkspaceOption, cell, counts, option_text
+from shoploom.commands.output import (
+    HERE,
+    JsonOption,
+    Output,
+    WorkspaceOption,
+    cells,
+    local_times,
+    option_text,
+    tables_text,
+    titles,
+)
 from shoploom.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -57,7 +67,7 @@ def import_(
     as_json: JsonOption = False,
 ) -> None:
     """Bring tables in; what is there already is not added again."""
-    from shoploom.data.sources.importing import plan_source
+    from shoploom.data.sources.importing import make_request, plan_source
     from shoploom.shop import Shop
 
     source, paths = _source(inputs or [])
@@ -69,7 +79,8 @@ def import_(
     for one in [str(path) for path in paths] or [source]:
         out.read(one)
     if dry_run:
-        plan = plan_source(shop.workspace, source, **options)
+        zone = make_request(shop.workspace, source, **options)[1].shop.timezone
+        plan = _on_the_clock(plan_source(shop.workspace, source, **options), zone)
         print_plan(out, plan)
         out.say("nothing was written")
         out.next("the same command without --dry-run, with --map OURS=YOURS where a column is wrong")
@@ -95,7 +106,7 @@ def import_named_source(out: Output, shop: Shop, source: str, **options: Any) ->
         out.say(f"note: {note}")
     if result.caveat:
         out.say(result.caveat)
-    out.wrote(f"{shop.workspace.store_dir}: {counts(shop.workspace.counts())}")
+    out.wrote(f"{shop.workspace.store_dir}: {tables_text(shop.workspace)}")
     return result
 
 
@@ -109,7 +120,8 @@ def print_plan(out: Output, plan: ImportPlan) -> None:
             [(ours, yours, one.types.get(yours, "")) for ours, yours in one.mapping.items()],
         )
         filled = [name for name in one.preview.columns if one.preview[name].null_count() < one.preview.height]
-        out.table(filled, [[cell(value) for value in row] for row in one.preview.select(filled).head(5).rows()])
+        shown = one.preview.select(filled).head(5)
+        out.table(titles(shown), cells(shown))
         if one.unused:
             out.say(f"not used: {', '.join(one.unused)}")
         for note in one.notes:
@@ -125,7 +137,7 @@ def check(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> Non
 
     out = Output(as_json, "check")
     shop = Shop.open(workspace)
-    out.read(f"{workspace}: {counts(shop.workspace.counts())}")
+    out.read(f"{workspace}: {tables_text(shop.workspace)}")
     report = shop.check()
     print_findings(out, shop, report)
     stopped = report.worst == "error"
@@ -141,9 +153,15 @@ def print_findings(out: Output, shop: Shop, report: QualityReport) -> None:
         for one in report.findings:
             if one.severity == severity:
                 out.say(f"{severity:7} {one.message}")
-                if one.fix and not one.fix.startswith("nothing"):
+                if one.fix:
                     out.say(f"{'':7} -> {one.fix}")
-    out.wrote(shop.workspace.reports_dir / "quality.html")
+    for name in ("quality.html", "quality.json"):
+        out.wrote(shop.workspace.reports_dir / name)
+
+
+def _on_the_clock(plan: ImportPlan, timezone: str) -> ImportPlan:
+    """The plan with its previews' moments on the shop's clock."""
+    return replace(plan, tables=tuple(replace(one, preview=local_times(one.preview, timezone)) for one in plan.tables))
 
 
 def _source(inputs: list[str]) -> tuple[str, list[Path]]:

@@ -17,7 +17,7 @@ from typing import Literal
 import typer
 
 from shoploom import __version__
-from shoploom.commands.output import HERE, JsonOption, Output, WorkspaceOption, counts, option_text
+from shoploom.commands.output import HERE, JsonOption, Output, WorkspaceOption, option_text, tables_text
 
 Status = Literal["ok", "missing", "optional"]
 CORE = ("torch", "numpy", "polars", "sklearn", "lightgbm", "safetensors", "fastapi", "uvicorn", "orjson", "plotly")
@@ -51,7 +51,7 @@ def info(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None
     config, versions = shop.config.shop, shop.registry.versions()
     tables = shop.workspace.counts()
     out.read(shop.workspace.path)
-    out.say(f"{config.name}: {counts(tables)}; amounts in {config.currency}, days of {config.timezone}")
+    out.say(f"{config.name}: {tables_text(shop.workspace)}; amounts in {config.currency}, days of {config.timezone}")
     rows = []
     for one in versions:
         served = sorted({str(task.get("served_by")) for task in one.manifest.get("tasks", {}).values()} - {"None"})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shoploom.commands.output import HERE, JsonOption, Output, WorkspaceOption, counts, option_text
+from shoploom.commands.output import HERE, JsonOption, Output, WorkspaceOption, option_text, tables_text
 from shoploom.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def train(
     shop = Shop.open(workspace)
     # Before the data are looked at: a wrong setting is said at once, and rules of cleaning count for the check, too.
     shop.workspace.config = settings(shop, overrides or [])
-    out.read(f"{workspace}: {counts(shop.workspace.counts())}")
+    out.read(f"{workspace}: {tables_text(shop.workspace)}")
     shop.check().require()
     result = run_training(out, shop, overrides or [], promote=promote, resume=not fresh)
     serving = shop.registry.champion()
@@ -151,12 +151,13 @@ def print_report(out: Output, report: Report) -> None:
         if task["missing"]:
             continue
         low, high = task["difference_low"], task["difference_high"]
-        interval = "–" if low is None else f"{signed(task['difference'])} [{signed(low)}, {signed(high)}]"
+        interval = "–" if None in (low, high) else f"{signed(task['difference'])} [{signed(low)}, {signed(high)}]"
         arrow = "↓" if task["lower_is_better"] else "↑"
+        served = (task["served_by"], number(task["served_value"]))
         measured = (number(task["shared"]), task["rival"] or "–", number(task["rival_value"]), interval)
-        rows.append((name, f"{task['metric']} {arrow}", task["served_by"], *measured, task["verdict"]))
-    header = ("task", "metric", "served by", "shared", "best rival", "its value", "shared minus rival (95 %)", "")
-    out.table(header, rows, right=(3, 5, 6))
+        rows.append((name, f"{task['metric']} {arrow}", *served, *measured, task["verdict"]))
+    header = ("task", "metric", "served by", "its value", "shared", "best rival", "its value")
+    out.table((*header, "shared minus rival (95 %)", "shared is"), rows, right=(3, 4, 6, 7))
     for name, task in report["tasks"].items():
         if task.get("missing"):
             out.say(f"{name} is off: {task['missing']}")
@@ -167,23 +168,24 @@ def print_report(out: Output, report: Report) -> None:
 
 
 def summary(report: Report) -> dict[str, dict[str, Any]]:
-    """The table as data: per task what serves, the shared model's and the best rival's value, their difference."""
-    from shoploom.evaluation.verdicts import best_rival, main_value, verdict
+    """The table as data: per task what serves, its, the shared model's and the best rival's value, their difference."""
+    from shoploom.evaluation.verdicts import best_rival, difference, main_value, verdict
 
     found = {}
     for name, task in report["tasks"].items():
         rival = best_rival(task)
-        difference = task.get("differences", {}).get(rival) or {}
+        beside = difference(task, rival)
         found[name] = {
             "metric": task.get("metric"),
             "lower_is_better": task.get("lower_is_better"),
             "served_by": task.get("served_by"),
+            "served_value": main_value(task, task.get("served_by")),
             "shared": main_value(task, "shared"),
             "rival": rival,
             "rival_value": main_value(task, rival),
-            "difference": difference.get("value"),
-            "difference_low": difference.get("low"),
-            "difference_high": difference.get("high"),
+            "difference": beside["value"],
+            "difference_low": beside["low"],
+            "difference_high": beside["high"],
             "verdict": verdict(task, rival),
             "missing": task.get("missing"),
         }

@@ -7,19 +7,25 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    import polars as pl
     from rich.console import Console
+
+    from shoploom.data.workspace import Workspace
 
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="The shop's directory.", show_default="here")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 HERE = Path()
 FILE_WIDTH = 200
 """Columns of a table in a file or pipe; a terminal has its own."""
+LEAST_PROBABILITY = 0.0001
+"""Smaller ones are not told apart."""
 
 
 class Output:
@@ -116,21 +122,75 @@ def option_text(workspace: Path) -> str:
     return "" if workspace == HERE else f" -w {workspace}"
 
 
-def counts(values: Mapping[str, int]) -> str:
+def counts(values: Mapping[str, int], *, buyers: int = 0) -> str:
     """Row counts as words.
+
+    Args:
+        values: Rows per table.
+        buyers: Customers that the events name, for a shop without a table of customers.
 
     Example:
         >>> counts({"events": 1200, "products": 7, "quarantine": 3})
         '1,200 events, 7 products, 3 in quarantine'
     """
-    found = [f"{number:,} {name}" for name, number in values.items() if name != "quarantine"]
+    found = {name: f"{number:,} {name}" for name, number in values.items() if name != "quarantine"}
+    if buyers:
+        found["customers"] = f"{buyers:,} customers in orders, no customer table"
     doubtful = values.get("quarantine", 0)
-    return ", ".join([*found, f"{doubtful:,} in quarantine"] if doubtful else found)
+    return ", ".join([*found.values(), f"{doubtful:,} in quarantine"] if doubtful else found.values())
 
 
-def cell(value: object) -> str:
-    """A value of a table; floats with four digits."""
-    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
+def tables_text(workspace: Workspace) -> str:
+    """What a workspace holds, as words."""
+    from shoploom.data import schema
+
+    values = workspace.counts()
+    if values["customers"] or not values["events"]:
+        return counts(values)
+    return counts(values, buyers=workspace.read("events")[schema.CUSTOMER].drop_nulls().n_unique())
+
+
+def local_times(frame: pl.DataFrame, timezone: str) -> pl.DataFrame:
+    """The same table with its moments, which are stored in UTC without a zone, on the shop's clock."""
+    import polars as pl
+
+    naive = [name for name, kind in frame.schema.items() if isinstance(kind, pl.Datetime) and kind.time_zone is None]
+    return frame.with_columns(pl.col(naive).dt.replace_time_zone("UTC").dt.convert_time_zone(timezone))
+
+
+def time_texts(frame: pl.DataFrame) -> pl.DataFrame:
+    """The same table with moments that have a zone as ISO 8601 text with offset."""
+    import polars as pl
+
+    zoned = [name for name, kind in frame.schema.items() if isinstance(kind, pl.Datetime) and kind.time_zone]
+    return frame.with_columns(pl.col(zoned).dt.strftime("%Y-%m-%dT%H:%M:%S%.f%:z"))
+
+
+def titles(frame: pl.DataFrame) -> list[str]:
+    """Column titles; those of moments name their zone."""
+    zones = {name: getattr(kind, "time_zone", None) for name, kind in frame.schema.items()}
+    return [f"{name} ({zone})" if zone else name for name, zone in zones.items()]
+
+
+def cells(frame: pl.DataFrame) -> list[list[str]]:
+    """The cells of a table for people."""
+    return [[cell(value, probability=name == "probability") for name, value in row.items()] for row in frame.to_dicts()]
+
+
+def cell(value: object, *, probability: bool = False) -> str:
+    """A value of a table: two decimals from 100 on, four digits below; moments as the clock shows them.
+
+    Example:
+        >>> cell(138.149), cell(12.3456), cell(0.00001234, probability=True), cell(None)
+        ('138.15', '12.35', '< 0.0001', '')
+    """
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=None).isoformat(sep=" ")
+    if not isinstance(value, float):
+        return "" if value is None else str(value)
+    if probability and 0 < value < LEAST_PROBABILITY:
+        return f"< {LEAST_PROBABILITY}"
+    return f"{value:.2f}" if abs(value) >= 100 else f"{value:.4g}"
 
 
 def _plain(text: str) -> str:

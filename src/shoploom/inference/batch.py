@@ -57,6 +57,17 @@ def predict_all(served: Served, task_name: str, ids: Sequence[str] | None = None
     return _table(answer, cases, state.shop, schema.PRODUCT, state.shop.items)
 
 
+def split_known(served: Served, task_name: str, ids: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The ids of a task's unit that the version knows, in their order, and those that it does not.
+
+    Raises:
+        NotFoundError: If the version does not serve the task.
+    """
+    unit = served.require(task_name).unit
+    names = served.state.shop.customers if unit == "customer" else served.state.shop.items
+    return [one for one in ids if one in names], [one for one in ids if one not in names]
+
+
 def _rows(shop: ShopArrays, unit: str, ids: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
     names = shop.customers if unit == "customer" else shop.items
     rows = names.rows(ids)

@@ -97,7 +97,8 @@ def test_a_report_with_every_task_switched_off_still_renders() -> None:
         (True, 0.01, 0.02, "worse"),
         (False, -0.01, 0.02, "level"),
         (False, 0.0, 0.02, "level"),
-        (False, None, None, "alone"),
+        (False, None, None, "not measurable"),
+        (False, math.nan, math.nan, "not measurable"),
     ],
 )
 def test_verdict_follows_the_interval_and_the_direction(
@@ -105,6 +106,27 @@ def test_verdict_follows_the_interval_and_the_direction(
 ) -> None:
     task = {"lower_is_better": lower, "differences": {"rival": {"value": None, "low": low, "high": high}}}
     assert verdict(task, "rival") == expected
+
+
+def test_the_verdict_says_who_was_not_there_or_could_not_be_measured() -> None:
+    nothing = {"auc": dict.fromkeys(("value", "low", "high"), math.nan)}
+    found = {"auc": spread(0.7, 0.1)}
+    task: dict[str, Any] = {"metric": "auc", "lower_is_better": False, "differences": {}}
+    assert verdict({**task, "members": {"shared": found}}, None) == "alone"
+    assert verdict({**task, "members": {"few_trips": found}}, "few_trips") == "not judged"
+    both = {"shared": nothing, "few_trips": nothing}
+    assert best_rival({**task, "members": both}) is None
+    assert verdict({**task, "members": both}, None) == "not measurable"
+
+
+def test_the_page_shows_the_value_of_what_serves_and_who_decided_when() -> None:
+    report = make_report()
+    report["data"]["judged_on"] = "2017-11-07 to 2018-01-02"
+    page = " ".join(render(report).split())
+    row = page.split('href="#demand"')[1].split("</tr>")[0]
+    assert row.count('<td class="n">0.369</td>') == 2
+    assert "Who serves is decided on the last horizon before the end of the data (2017-11-07 to 2018-01-02)" in page
+    assert "is served by that rival" not in page
 
 
 def test_best_rival_has_no_part_of_the_shared_model() -> None:

@@ -12,7 +12,7 @@ from shoploom.data.hidden import Hidden
 from shoploom.data.tables import ShopTables
 from shoploom.ensemble.members import MEMBERS
 from shoploom.errors import NotFoundError, UsageError
-from shoploom.inference.batch import predict_all
+from shoploom.inference.batch import predict_all, split_known
 from shoploom.inference.served import Served
 from shoploom.inference.state import ShopState
 from shoploom.tasks import TASKS
@@ -89,6 +89,12 @@ def test_ids_keep_their_order_and_repeat(served: Served) -> None:
 def test_unknown_ids_are_named(served: Served) -> None:
     with pytest.raises(NotFoundError, match="2 of 3 customer ids are unknown to this version: 'C001', 'x'"):
         predict_all(served, "churn", ["C001", "c001", "x"])
+
+
+def test_known_and_unknown_ids_are_told_apart_in_their_order(served: Served) -> None:
+    assert split_known(served, "churn", ["x", "c005", "C001", "c001"]) == (["c005", "c001"], ["x", "C001"])
+    with pytest.raises(NotFoundError, match="no prices"):
+        split_known(served, "price", ["x"])
 
 
 def test_a_forgotten_customer_is_left_out(served: Served) -> None:
