@@ -222,10 +222,15 @@ def _reason(task: Task, served: str, measured: Mapping[str, Measured], differenc
         return f"{served} is the only member: {own}"
     if SHARED not in measured:
         return f"{served} is the best of {len(measured)} members: {own}; no shared model was judged"
+    spared = ""
+    if served != BLEND and BLEND in values and _loss(task, values[BLEND]) < _loss(task, values[served]):
+        blend = values[BLEND][task.metric]
+        spared = f"; a blend ({blend:.4f}) takes as long as both members, and is not better by more than chance"
     if served == SHARED:
-        rival = min(differences, key=lambda name: _loss(task, values[name]))
-        return f"the shared model is the best of {len(measured)}: {own}; {_beside(task, rival, values, differences)}"
-    return f"{served} beats the shared model: {own}; {_beside(task, served, values, differences)}"
+        rival = min((name for name in differences if name != BLEND), key=lambda name: _loss(task, values[name]))
+        best = f"the shared model is the best of {len(measured) - (BLEND in measured)}"
+        return f"{best}: {own}; {_beside(task, rival, values, differences)}{spared}"
+    return f"{served} beats the shared model: {own}; {_beside(task, served, values, differences)}{spared}"
 
 
 def _beside(

@@ -130,4 +130,6 @@ def test_a_blend_of_rankings_serves_only_if_it_is_surely_better() -> None:
     nearly = half.copy()
     nearly[1] = True
     cases, answers = ranking_case(half, nearly)
-    assert judge(NextBasket(), cases, answers).served_by == "tifu_knn"
+    found = judge(NextBasket(), cases, answers)
+    assert found.served_by == "tifu_knn"
+    assert "tifu_knn beats the shared model" in found.reason
