@@ -104,7 +104,9 @@ def test_batch_answers_for_some_customers_come_in_their_order(workspace: Path, t
     found = run("predict", "spend", "--customers", tmp_path / "ids.txt", "-w", workspace)
     assert [row["customer_id"] for row in found["answers"]] == ["c007", "c001"]
     (tmp_path / "ids.txt").write_text("c007\nc9999\n")
-    assert "'c9999'" in run("predict", "spend", "--customers", tmp_path / "ids.txt", "-w", workspace, status=1)["error"]
+    asked = ("predict", "spend", "--customers", tmp_path / "ids.txt", "-w", workspace)
+    assert run(*asked)["unknown"] == ["c9999"]
+    assert "'c9999'" in run(*asked, "--strict", status=1)["error"]
 
 
 def test_a_second_training_with_the_same_seed_gives_the_same_numbers(workspace: Path) -> None:

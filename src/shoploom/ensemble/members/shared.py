@@ -66,8 +66,8 @@ class SharedAnswers:
     @classmethod
     def of(cls, shared: SharedModel, shop: ShopArrays) -> SharedAnswers:
         """With the value names that the shop's labels had in training."""
-        found = {name: class_values(shop, TASKS.load(name)()) for name in shared.spec.heads}
-        return cls(shared, {name: values for name, values in found.items() if values})
+        tasks: list[Task] = [TASKS.load(name)() for name in shared.spec.heads]
+        return cls(shared, {task.name: class_values(shop, task) for task in tasks if task.shape == "classes"})
 
     # ------------------------------------------------------------------------------------------------ state
 
