@@ -40,6 +40,8 @@ class ShopConfig:
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ConfigError(f"shop.timezone {self.timezone!r} is unknown; use an IANA name, Europe/London") from error
+        if not re.fullmatch("[A-Z]{3}", self.currency):
+            raise ConfigError(f"shop.currency {self.currency!r} is no ISO 4217 code; those are three capitals, EUR")
 
 
 @dataclass(frozen=True)

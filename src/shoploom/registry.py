@@ -190,8 +190,8 @@ class Registry:
             alias = self._alias()
             if not alias["previous"]:
                 raise NotReadyError(
-                    f"there is nothing to roll back to: {alias['champion'] or 'no version'} serves and none served "
-                    "before it. `shoploom info` lists the versions, `shoploom promote VERSION` picks one"
+                    f"there is nothing to roll back to: {alias['champion'] or 'no version'} serves, and no "
+                    "earlier champion is left. `shoploom info` lists the versions, `shoploom promote VERSION` picks one"
                 )
             *previous, name = alias["previous"]
             self.verify(name)

@@ -523,3 +523,10 @@ def test_an_unknown_customer_gets_best_sellers_and_the_likely_spelling(trained: 
 def test_the_module_runs_as_a_program() -> None:
     done = subprocess.run([sys.executable, "-m", "shoploom", "--version"], capture_output=True, text=True, timeout=60)
     assert done.stdout == f"shoploom {__version__}\n"
+
+
+def test_a_currency_that_is_no_code_is_refused(tmp_path: Path) -> None:
+    done = run("init", tmp_path / "shop", "--currency", "euro")
+    assert done.exit_code == 2
+    assert "'euro' is no ISO 4217 code" in done.stderr
+    assert not (tmp_path / "shop").exists()

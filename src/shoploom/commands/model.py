@@ -137,7 +137,7 @@ def rollback(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> 
     before = shop.registry.champion()
     name = shop.rollback()
     out.wrote(shop.registry.models_dir / "champion.json")
-    out.say(f"{name} serves; {before} served before")
+    out.say(f"{name} serves again; {before} is taken back, `shoploom promote {before}` returns to it")
     out.next(f"shoploom serve{option_text(workspace)}")
     out.done(champion=name, before=before)
 
