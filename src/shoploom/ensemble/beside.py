@@ -1,14 +1,13 @@
 """Two jobs at once: rivals are fitted in a thread, on half the cores, while the shared model trains on the others.
 
 Small tensors leave a second core idle half of the time, and so do members; together they keep two busy. The
-results do not depend on it: each member draws from seeds of its own, and trees and losses are the same whatever the
-number of threads.
+results do not depend on the timing: each member draws from seeds of its own and trees are the same with any number of
+threads. The shared model is bit-equal on machines with equally many cores; elsewhere sums are added in another order.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,8 +19,6 @@ import torch
 from shoploom.ensemble.members.trees import THREADS
 
 T = TypeVar("T")
-SWITCH_SECONDS = 0.0005
-"""How long one thread waits for the other's Python code; by default ten times as long, once per tensor operation."""
 
 
 class Stopped(Exception):  # noqa: N818 - it is no error
@@ -41,8 +38,6 @@ def beside(work: Callable[[Event], T]) -> Iterator[Future[T]]:
     stop, cores = Event(), os.cpu_count() or 1
     usual = torch.get_num_threads()
     torch.set_num_threads(max(1, min(usual, cores - cores // 2)))
-    patience = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_SECONDS)
     pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rivals")
     try:
         future = pool.submit(_with_threads, max(1, cores // 2), work, stop)
@@ -54,7 +49,6 @@ def beside(work: Callable[[Event], T]) -> Iterator[Future[T]]:
     finally:
         pool.shutdown(wait=True)
         torch.set_num_threads(usual)
-        sys.setswitchinterval(patience)
 
 
 def _with_threads(threads: int, work: Callable[[Event], T], stop: Event) -> T:

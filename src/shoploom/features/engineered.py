@@ -162,6 +162,23 @@ def category_shares(shop: ShopArrays, customers: NDArray[Any], codes: I32, colum
     return np.asarray(np.sqrt(np.clip(shares, 0, 1)))
 
 
+def most_spent(shop: ShopArrays, codes: I32, most: int) -> Rows:
+    """The known categories on which customers spend most, ascending: at most ``most`` codes.
+
+    Args:
+        shop: The shop.
+        codes: (I,) category code per item, 0 unknown.
+        most: How many.
+    """
+    lines = shop.lines
+    kept = lines.purchase & (lines.customer >= 0)
+    amount = np.maximum(lines.amount[kept], 0).astype(float)
+    spend = np.bincount(codes[lines.item[kept]], amount, int(codes.max(initial=0)) + 1)
+    spend[0] = 0.0
+    best = np.argsort(-spend, kind="stable")[:most]
+    return np.sort(best[spend[best] > 0]).astype(np.int64)
+
+
 @dataclass(frozen=True)
 class _Runs:
     """Orders by customer and time: customer's row, value, and the time of the first line."""

@@ -62,6 +62,22 @@ class ItemArrays:
         offsets = np.concatenate([self.token_offsets, self.token_offsets[-1] + other.token_offsets[1:]])
         return ItemArrays(token_offsets=offsets, **parts)
 
+    def replaced(self, row: int, one: ItemArrays) -> ItemArrays:
+        """The catalogue with another product at a row; ``one`` holds just that product."""
+        start, end = (int(place) for place in self.token_offsets[row : row + 2])
+        ragged = {"tokens", "token_weights"}
+        parts = {}
+        for name in (field.name for field in fields(self) if field.name != "token_offsets"):
+            old, new = getattr(self, name), getattr(one, name)
+            if name in ragged:
+                parts[name] = np.concatenate([old[:start], new, old[end:]])
+            else:
+                parts[name] = old.copy()
+                parts[name][row] = new[0]
+        offsets = self.token_offsets.copy()
+        offsets[row + 1 :] += len(one.tokens) - (end - start)
+        return ItemArrays(token_offsets=offsets, **parts)
+
 
 class ItemFeatures:
     """Turns catalogues into ``ItemArrays``.

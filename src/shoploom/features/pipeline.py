@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from shoploom.data.arrays import F32, F64, I32, Flags, Histories, ShopArrays
 from shoploom.features.candidates import Candidates, Moment, Past, Reach, offer
-from shoploom.features.engineered import category_shares
+from shoploom.features.engineered import category_shares, most_spent
 from shoploom.features.items import ItemArrays, ItemFeatures
 from shoploom.features.popularity import PlanGrid, Popularity
 from shoploom.features.spectral import Spectral
@@ -64,7 +64,9 @@ class FeaturePipeline:
         """Choose categories, brands and promotion kinds from a shop."""
         items = ItemFeatures.fit(shop)
         group = len(items.levels) - 1
-        tastes = () if group < 0 else _most_spent(shop, items.transform(shop).levels[:, group])
+        tastes = (
+            () if group < 0 else tuple(most_spent(shop, items.transform(shop).levels[:, group], MOST_TASTES).tolist())
+        )
         return cls(items, rank_group=group, kinds=shop.plan.kinds, tastes=tastes)
 
     @property
@@ -119,6 +121,14 @@ class ShopView:
         view.shop = _with_kinds(shop, self.pipeline.kinds)
         new = self.pipeline.items.rows(shop.catalogue[self.num_items :])
         view.item_arrays = self.item_arrays.joined(new)
+        return view
+
+    def reread(self, shop: ShopArrays, row: int, shelf_price: float) -> ShopView:
+        """A view with one product read anew from a changed catalogue; its usual price counts, NaN where unknown."""
+        view = copy(self)
+        price = None if np.isnan(shelf_price) else np.array([shelf_price])
+        one = self.pipeline.items.rows(shop.catalogue[row : row + 1], price)
+        view.item_arrays = self.item_arrays.replaced(row, one)
         return view
 
     def moment(self, day: float) -> Moment:
@@ -189,16 +199,6 @@ class ShopView:
         """Candidates of E queries for their visits."""
         when = np.maximum(when, past.as_of)
         return offer(past, when, self.plan, reach, allowed=allowed, exclude_own=exclude_own)
-
-
-def _most_spent(shop: ShopArrays, codes: I32) -> tuple[int, ...]:
-    """The known categories with the most spend, ascending."""
-    kept = shop.lines.purchase & (shop.lines.customer >= 0)
-    amount = np.maximum(shop.lines.amount[kept], 0).astype(float)
-    spend = np.bincount(codes[shop.lines.item[kept]], amount, int(codes.max(initial=0)) + 1)
-    spend[0] = 0.0
-    best = np.argsort(-spend, kind="stable")[:MOST_TASTES]
-    return tuple(sorted(int(one) for one in best[spend[best] > 0]))
 
 
 def _until(histories: Histories, as_of: F64) -> Histories:

@@ -4,13 +4,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from shoploom.data.arrays import F64, ShopArrays
+from shoploom.features.multinomial import multinomial
 from shoploom.features.pipeline import ShopView
 from shoploom.model.heads.wide_classes import WideClassesHead
 from shoploom.model.multitask import MultiTaskModel
@@ -20,7 +19,6 @@ from shoploom.tasks.profile import balanced
 STRENGTH = 2.0
 """Inverse of the L2 penalty on the mean loss."""
 FEWEST_ROWS = 10
-NEVER = -30.0
 
 
 @torch.no_grad()
@@ -43,15 +41,9 @@ def fit_wide_paths(model: MultiTaskModel, shop: ShopArrays, view: ShopView, task
 
 def _regression(features: F64, codes: NDArray[np.int64], values: int) -> tuple[F64, F64]:
     """Weights (V, G) and biases (V,) of a multinomial regression on standardised features."""
-    from sklearn.linear_model import LogisticRegression
-
     centre, spread = features.mean(axis=0), features.std(axis=0) + 1e-6
-    model: Any = LogisticRegression(C=STRENGTH / len(codes), max_iter=300)
-    model.fit((features - centre) / spread, codes, sample_weight=balanced(codes, values))
-    weights, bias = model.coef_, model.intercept_
-    if len(weights) == 1:  # two values share one row: the logit of the second
-        weights, bias = np.concatenate([np.zeros_like(weights), weights]), np.array([0.0, float(bias[0])])
-    table, constant = np.zeros((values, features.shape[1])), np.full(values, NEVER)
-    table[model.classes_] = weights / spread
-    constant[model.classes_] = bias - table[model.classes_] @ centre
-    return table, constant
+    weights, biases = multinomial(
+        (features - centre) / spread, codes, values, strength=STRENGTH, weight=balanced(codes, values)
+    )
+    weights /= spread
+    return weights, biases - weights @ centre

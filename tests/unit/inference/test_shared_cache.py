@@ -19,7 +19,6 @@ from shoploom.ensemble.members.shared import Shared, SharedAnswers
 from shoploom.features.items import ItemFeatures
 from shoploom.inference.catalogue import Filters
 from shoploom.inference.served import Served
-from shoploom.inference.shared_cache import replaced
 from shoploom.inference.state import ShopState
 from shoploom.tasks import TASKS
 from shoploom.training import loop
@@ -128,7 +127,7 @@ def test_one_row_is_replaced_whatever_the_length_of_its_text(shop):
         other = shop.catalogue.with_row_index("row").with_columns(title=pl.lit("a much longer title than any"))
         other = other.filter(row=row).drop("row")
         changed = shop.catalogue[:row].vstack(other).vstack(shop.catalogue[row + 1 :])
-        found, expected = replaced(whole, row, features.rows(other)), features.rows(changed)
+        found, expected = whole.replaced(row, features.rows(other)), features.rows(changed)
         for name, values in vars(expected).items():
             np.testing.assert_array_equal(getattr(found, name), values, err_msg=name)
     np.testing.assert_array_equal(whole.tokens, features.rows(shop.catalogue).tokens)

@@ -20,6 +20,7 @@ from shoploom.ensemble.members.profiling import (
     to_json,
 )
 from shoploom.ensemble.members.storage import Arrays, load_state, save_state
+from shoploom.features.multinomial import multinomial
 from shoploom.tasks.base import Cases, Classes, Task
 from shoploom.tasks.profile import balanced
 
@@ -39,17 +40,16 @@ class LogisticProfile:
 
     def fit(self, shop: ShopArrays, task: Task, *, seed: int = 0) -> None:
         """Learn every attribute from the customers who have it."""
-        from sklearn.linear_model import LogisticRegression
-
-        del task
+        del task, seed  # a convex problem
         self.attributes = known_attributes(shop.attributes)
         self.tastes = Tastes.fit(shop)
 
         def learn(name: str, features: F64, codes: NDArray[np.int64], values: int) -> None:
             scaler = Scaler.fit(features)
-            model = LogisticRegression(C=STRENGTH / len(codes), max_iter=500, random_state=seed)
-            model.fit(scaler(features), codes, sample_weight=balanced(codes, values))
-            self.models[name] = (scaler, _logit_table(model.coef_, model.intercept_, model.classes_, values))
+            weights, biases = multinomial(
+                scaler(features), codes, values, strength=STRENGTH, weight=balanced(codes, values)
+            )
+            self.models[name] = (scaler, np.concatenate([weights.T, biases[None]]))
 
         learn_each(shop, self.tastes, learn)
 
@@ -85,13 +85,3 @@ class LogisticProfile:
             scaler = Scaler(arrays[f"mean.{number}"], arrays[f"scale.{number}"])
             member.models[name] = (scaler, arrays[f"table.{number}"])
         return member
-
-
-def _logit_table(weights: F64, bias: F64, classes: NDArray[np.int64], values: int) -> F64:
-    """(F + 1, V) weights and, in the last row, biases; values that nobody had get a very low one."""
-    if len(weights) == 1:  # two classes share one row: the logit of the second
-        weights, bias = np.concatenate([np.zeros_like(weights), weights]), np.array([0.0, float(bias[0])])
-    table = np.zeros((weights.shape[1] + 1, values))
-    table[-1] = -30.0
-    table[:-1, classes], table[-1, classes] = weights.T, bias
-    return table

@@ -19,7 +19,7 @@ from shoploom.data.arrays import F64, I32, Attribute, ShopArrays
 from shoploom.ensemble.members.majority import value_shares
 from shoploom.ensemble.members.storage import Arrays
 from shoploom.features.basket_features import category_codes
-from shoploom.features.engineered import category_shares, customer_table
+from shoploom.features.engineered import category_shares, customer_table, most_spent
 from shoploom.tasks.base import Cases, Classes
 
 MOST_GROUPS = 300
@@ -45,13 +45,7 @@ class Tastes:
         codes = category_codes(shop.catalogue, levels=1)[:, 0]
         if not codes.any():
             codes = np.arange(1, len(shop.items) + 1, dtype=np.int32)
-        lines = shop.lines
-        kept = lines.purchase & (lines.customer >= 0)
-        spend = np.bincount(codes[lines.item[kept]], np.maximum(lines.amount[kept], 0).astype(float))
-        spend = np.concatenate([spend, np.zeros(max(0, int(codes.max(initial=0)) + 1 - len(spend)))])
-        spend[0] = 0.0
-        best = np.argsort(-spend, kind="stable")[:MOST_GROUPS]
-        return cls(codes, np.sort(best[spend[best] > 0]).astype(np.int64))
+        return cls(codes, most_spent(shop, codes, MOST_GROUPS))
 
     def __call__(self, shop: ShopArrays, customers: NDArray[Any]) -> F64:
         """(B, F) tastes, then habits."""

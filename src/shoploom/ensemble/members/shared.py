@@ -7,7 +7,8 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -88,6 +89,30 @@ class SharedAnswers:
                 new = self._encoded(view, np.arange(self._view.num_items, len(shop.items)))
                 self._grown = view, torch.cat([self._vectors, new])
             return self._grown
+
+    @torch.no_grad()
+    def reread(self, shop: ShopArrays, row: int, *, shelf_price: float) -> None:
+        """Replace the features and the vector of one product.
+
+        Args:
+            shop: With the changed catalogue.
+            row: The product.
+            shelf_price: What it usually costs, NaN where unknown; it counts more than the catalogue's price.
+        """
+        with self._lock:
+            if self._view is None or self._vectors is None or row >= self._view.num_items:
+                return  # not read yet; or added later, and read anew with every change of the catalogue
+            view, vectors = self._view.reread(shop, row, shelf_price), self._vectors.clone()
+            vectors[row] = self._encoded(view, np.array([row]))[0]  # an answer in the making keeps the old ones
+            self._view, self._vectors, self._grown = view, vectors, None
+
+    @contextmanager
+    def undisturbed(self, shop: ShopArrays) -> Iterator[None]:
+        """Be asked about another shop inside the block, and know this one at once after it."""
+        self.prepared(shop)  # else the other shop would be taken for the one to keep
+        kept = self._grown
+        yield
+        self._grown = kept
 
     def _encoded(self, view: ShopView, rows: NDArray[np.integer], hide: frozenset[str] = frozenset()) -> Tensor:
         parts = [
