@@ -18,10 +18,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.judged_sequences import run_sequences
 from benchmarks.judged_shop import run_shop
 from shoploom.errors import ShoploomError, UsageError, unknown_name
 
-FAMILIES: Mapping[str, Callable[..., dict[str, Any]]] = {"shop": run_shop}
+FAMILIES: Mapping[str, Callable[..., dict[str, Any]]] = {
+    "shop": run_shop,
+    "leave_one_out": run_sequences,
+    "sessions": run_sequences,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"judged: {error}\n")
         return 2
     done["seconds"] = round(time.perf_counter() - start, 1)
-    (options.out / "run.json").write_text(json.dumps(done, indent=1) + "\n", encoding="utf-8")
+    notes = options.out / "run.json" if options.out.is_dir() else options.out.with_suffix(".json")
+    notes.write_text(json.dumps(done, indent=1) + "\n", encoding="utf-8")
     sys.stdout.write(json.dumps(done) + "\n")
     return 0
 

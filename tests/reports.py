@@ -31,6 +31,34 @@ def make_task(metric: str, members: dict[str, float], *, lower: bool = False, **
     }  # fmt: skip
 
 
+def make_beyond(members: dict[str, float]) -> dict[str, Any]:
+    """What the lists of some members are like: made from a number of each, the more the further from best sellers."""
+    metrics = {
+        name: {"coverage@10": {"value": reach, "low": None, "high": None},
+               "novelty@10": spread(20 * reach, 0.2), "never_bought@10": spread(1 - reach, 0.01),
+               "vector_diversity@10": {"value": None, "low": None, "high": None},
+               "popularity_lift@10": spread(0.5 - reach, 0.1)}
+        for name, reach in members.items()
+    }  # fmt: skip
+    kinds = {"head": 1402, "tail": 611, "new": 87}
+    return {
+        "cases": 1873,
+        "catalogue": 40211,
+        "members": metrics,
+        "bought": {"novelty@10": spread(5.57, 0.1), "never_bought@10": spread(0.571, 0.01)},
+        "segments": {
+            "customers": {"metric": "ndcg@10", "parts": {
+                kind: {"cases": cases, "members": {name: spread(0.1 * cases * one / 903, 0.004)
+                                                   for name, one in members.items()}}
+                for kind, cases in (("new", 212), ("occasional", 903), ("loyal", 758))}},
+            "products": {"metric": "recall@20", "parts": {
+                kind: {"cases": cases, "members": {name: spread(one * cases / 1402, 0.004)
+                                                   for name, one in members.items()}}
+                for kind, cases in kinds.items()}},
+        },
+    }  # fmt: skip
+
+
 def make_report() -> dict[str, Any]:
     """A report with the shapes that training writes, for a shop that does not exist."""
     customers = {
@@ -46,6 +74,9 @@ def make_report() -> dict[str, Any]:
             title="What will this customer put into the next basket?",
             slices=customers,
             coverage=0.84,
+            beyond=make_beyond(
+                {"shared": 0.0692, "popularity": 0.0002, "personal_frequency": 0.0881, "tifu_knn": 0.1056}
+            ),
         ),
         "churn": make_task(
             "auc",

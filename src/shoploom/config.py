@@ -19,6 +19,9 @@ from shoploom.errors import ConfigError, unknown_name
 
 SIZES = ("tiny", "small", "base")
 DEVICES = ("auto", "cpu", "cuda")
+DIVERSITY_METHODS = ("mmr", "dpp")
+RULES = ("filter", "boost", "bury", "pin", "cap", "exclude")
+EXCLUSIONS = ("bought", "out_of_stock")
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,7 @@ class TrainConfig:
         weight_decay: Of AdamW.
         dropout: In all blocks.
         refit: Whether the champion is trained on, with the validation period, after evaluation.
+        max_ms: Milliseconds of one core that an ensemble of rankings may take per answer; it chooses the members.
     """
 
     size: str = "small"
@@ -147,6 +151,7 @@ class TrainConfig:
     weight_decay: float = 1e-2
     dropout: float = 0.1
     refit: bool = True
+    max_ms: float = 15.0
 
     def __post_init__(self) -> None:
         if self.size not in SIZES:
@@ -159,6 +164,76 @@ class TrainConfig:
             raise ConfigError(f"train.learning_rate is {self.learning_rate}; wanted a number above 0, such as 0.003")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"train.dropout is {self.dropout}; wanted 0 or more and less than 1, such as 0.1")
+
+
+@dataclass(frozen=True)
+class RuleConfig:
+    """One table of ``[[recommend.rules]]``: exactly one of the six kinds, and the number that belongs to it.
+
+    Args:
+        filter: Expression that every product must fulfil.
+        boost: Expression whose products move up by ``factor``.
+        bury: Expression whose products move down by ``factor``.
+        pin: Id of a product that stands at ``position``, counted from 1.
+        cap: Column of whose values at most ``most`` products are shown each.
+        exclude: ``bought`` or ``out_of_stock``.
+    """
+
+    filter: str = ""
+    boost: str = ""
+    bury: str = ""
+    pin: str = ""
+    cap: str = ""
+    exclude: str = ""
+    factor: float = 0.0
+    position: int = 0
+    most: int = 0
+
+    def __post_init__(self) -> None:
+        given = [name for name in RULES if getattr(self, name)]
+        if len(given) != 1:
+            raise ConfigError(f"wanted exactly one of {', '.join(RULES)}; found {' and '.join(given) or 'none'}")
+        number = {"boost": "factor", "bury": "factor", "pin": "position", "cap": "most"}.get(given[0])
+        for name in ("factor", "position", "most"):
+            if bool(getattr(self, name)) != (name == number):
+                wanted = f"needs {name}" if name == number else f"has no {name}"
+                raise ConfigError(f"a rule with {given[0]} {wanted}")
+        if self.exclude and self.exclude not in EXCLUSIONS:
+            raise ConfigError(unknown_name("exclude", self.exclude, EXCLUSIONS))
+
+
+@dataclass(frozen=True)
+class RecommendConfig:
+    """How ranked lists are arranged before they are shown; a request may say otherwise.
+
+    Args:
+        diversity: 0 keeps the ranking, 1 looks at nothing but how different the products are.
+        method: How diversity is weighed: ``mmr`` or ``dpp``.
+        freshness: How far a product of today moves up: by 1 + freshness, like a boost; 0: not at all.
+        half_life_days: Age at which that is half as much.
+        explore: Probability of each place to show a product from further down the list.
+        rules: What always holds.
+    """
+
+    diversity: float = 0.0
+    method: str = "mmr"
+    freshness: float = 0.0
+    half_life_days: float = 30.0
+    explore: float = 0.0
+    rules: tuple[RuleConfig, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("diversity", "explore"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"recommend.{name} is {getattr(self, name)}; wanted a number from 0 to 1")
+        if self.method not in DIVERSITY_METHODS:
+            raise ConfigError(unknown_name("recommend.method", self.method, DIVERSITY_METHODS))
+        if not 0 <= self.freshness <= 100:
+            raise ConfigError(f"recommend.freshness is {self.freshness}; wanted a number from 0 to 100, such as 0.5")
+        if not 0 < self.half_life_days <= 36500:
+            raise ConfigError(
+                f"recommend.half_life_days is {self.half_life_days}; wanted days above 0, at most 36500, such as 30"
+            )
 
 
 @dataclass(frozen=True)
@@ -194,6 +269,7 @@ class Config:
     cleaning: CleaningConfig = field(default_factory=CleaningConfig)
     clock: ClockConfig = field(default_factory=ClockConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    recommend: RecommendConfig = field(default_factory=RecommendConfig)
     serve: ServeConfig = field(default_factory=ServeConfig)
     mapping: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
@@ -237,12 +313,16 @@ class Config:
         """The file as text: every section, values that differ from the defaults, others as comments."""
         lines = ["# Configuration of this shop; a commented line shows a default.", ""]
         default = Config()
-        for section in ("shop", "cleaning", "clock", "train", "serve"):
+        for section in ("shop", "cleaning", "clock", "train", "recommend", "serve"):
             lines.append(f"[{section}]")
             for name, value in dataclasses.asdict(getattr(self, section)).items():
+                if section == "recommend" and name == "rules" and value:
+                    continue
                 mark = "" if value != getattr(getattr(default, section), name) or section == "shop" else "# "
                 lines.append(f"{mark}{name} = {_toml(value)}")
             lines.append("")
+            if section == "recommend":
+                lines.extend(line for rule in self.recommend.rules for line in _rule_lines(rule))
         for table, columns in self.mapping.items():
             lines.append(f"[mapping.{table}]")
             lines.extend(f"{name} = {_toml(column)}" for name, column in columns.items())
@@ -258,6 +338,11 @@ def _mapping(tables: Mapping[str, Any]) -> Mapping[str, Mapping[str, str]]:
                 'customer_id = "CustomerID"'
             )
     return tables
+
+
+def _rule_lines(rule: RuleConfig) -> list[str]:
+    told = {name: value for name, value in dataclasses.asdict(rule).items() if value}
+    return ["[[recommend.rules]]", *(f"{name} = {_toml(value)}" for name, value in told.items()), ""]
 
 
 def _range(name: str, values: tuple[float, ...]) -> None:
@@ -290,9 +375,24 @@ def _section(section: str, kind: type[Any], values: Mapping[str, Any]) -> Any:
     return kind(**{name: _typed(f"{section}.{name}", hints[name], value) for name, value in values.items()})
 
 
+def _tables(name: str, kind: Any, values: Any) -> tuple[Any, ...]:
+    """An array of tables; an error says in which of them it is."""
+    if not isinstance(values, list | tuple) or not all(isinstance(one, Mapping) for one in values):
+        raise ConfigError(f"{name} is {values!r}; write one or more tables [[{name}]] with keys below each")
+    found = []
+    for number, one in enumerate(values, start=1):
+        try:
+            found.append(_section(name, kind, one))
+        except ConfigError as error:
+            raise ConfigError(f"[[{name}]] number {number}: {error}") from error
+    return tuple(found)
+
+
 def _typed(name: str, kind: Any, value: Any) -> Any:
     if typing.get_origin(kind) is tuple:
         inner = typing.get_args(kind)[0]
+        if dataclasses.is_dataclass(inner):
+            return _tables(name, inner, value)
         if not isinstance(value, list | tuple):
             raise ConfigError(f"{name} is {value!r}; wanted a list, such as [{_toml(value)}]")
         return tuple(_typed(name, inner, one) for one in value)

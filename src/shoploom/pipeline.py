@@ -22,16 +22,20 @@ from shoploom.data.arrays import ShopArrays, moment_of
 from shoploom.data.memory import give_back_memory
 from shoploom.data.workspace import Workspace
 from shoploom.ensemble.beside import Stopped, beside
-from shoploom.ensemble.court import BLEND, SHARED, Verdict, judge
+from shoploom.ensemble.context import Context
+from shoploom.ensemble.court import BLEND, FUSED, SHARED, Verdict, judge
+from shoploom.ensemble.fused import DEPTH, Fused
 from shoploom.ensemble.fusion import Blend
 from shoploom.ensemble.load import SHARED_FOLDER, member_folder
 from shoploom.ensemble.members import MEMBERS
 from shoploom.ensemble.members.base import Member
 from shoploom.ensemble.members.shared import Shared, SharedAnswers, save_answers
+from shoploom.ensemble.panel import Panel, convene, milliseconds
 from shoploom.errors import DataError
+from shoploom.evaluation.beyond import Beyond, beyond_accuracy
 from shoploom.evaluation.report import write_report
 from shoploom.registry import Registry
-from shoploom.tasks.base import Cases, Prediction, Task
+from shoploom.tasks.base import Cases, Prediction, Ranked, Task
 from shoploom.tasks.slices import slices
 from shoploom.training.shared import SharedModel, train_shared, usable_tasks
 
@@ -75,6 +79,9 @@ class Build:
         tasks: Those that the shop can feed.
         missing: Why the others are off.
         verdicts: What the court found.
+        panels: Of rankings, who collaborates and how.
+        ms: By task and member, the time of one answer in milliseconds of one core.
+        beyond: Of rankings, what the lists are like beside being right.
         members: By task the serving member, fitted on everything.
         answers: The shared model, fitted on everything.
         curves: Losses per epoch of the evaluated training.
@@ -86,6 +93,9 @@ class Build:
     tasks: dict[str, Task]
     missing: dict[str, str]
     verdicts: dict[str, Verdict] = field(default_factory=dict)
+    panels: dict[str, Panel] = field(default_factory=dict)
+    ms: dict[str, dict[str, float]] = field(default_factory=dict)
+    beyond: dict[str, Beyond] = field(default_factory=dict)
     members: dict[str, Member] = field(default_factory=dict)
     answers: SharedAnswers | None = None
     curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
@@ -186,7 +196,7 @@ def build_version(
         build.curves = _curves(shared)
         build.parameters = shared.model.count_parameters()
         build.is_trained.set()
-    _court(build, seen, cases, SharedAnswers.of(shared, seen), rivals.result())
+    _court(build, seen, cases, SharedAnswers.of(shared, seen), rivals.result(), config)
     give_back_memory()
     _refit(build, shop, shared, config, folder, tell)
     return build
@@ -222,8 +232,18 @@ def _judge_rivals(
         with build.timed("fit rivals"):
             member: Member = MEMBERS.load(rival)()
             member.fit(seen, build.tasks[name], seed=config.seed)
-            answered[name][rival] = member.predict(seen, cases[name].blind())
+            answered[name][rival] = _answer(build, member, seen, name, cases[name])
     return answered
+
+
+def _answer(build: Build, member: Member, seen: ShopArrays, name: str, cases: Cases) -> Prediction:
+    """A member's answer, deep enough for an ensemble where it is a ranking, and what one answer costs."""
+    if build.tasks[name].shape != "ranking":
+        return member.predict(seen, cases.blind())
+    asked = replace(cases.blind(), k=max(DEPTH, cases.k))
+    found = member.predict(seen, asked)
+    build.ms.setdefault(name, {})[member.name] = milliseconds(member, seen, asked)
+    return found
 
 
 def _court(
@@ -232,14 +252,28 @@ def _court(
     cases: Mapping[str, Cases],
     answers: SharedAnswers,
     rivals: Mapping[str, Mapping[str, Prediction]],
+    config: TrainConfig,
 ) -> None:
-    """Let the shared model answer the same cases as its rivals did, and decide."""
+    """Let the shared model answer the same cases as its rivals did, let them collaborate, and decide."""
     for name, task in build.tasks.items():
         with build.timed("judge shared"):
-            own = answers.predict(seen, task, cases[name].blind())
+            found = {SHARED: _answer(build, Shared(answers, name), seen, name, cases[name]), **rivals[name]}
+        lists = {member: one for member, one in found.items() if isinstance(one, Ranked)}
+        if task.shape == "ranking":
+            with build.timed("convene panels"):
+                panel = convene(task, seen, cases[name], lists, build.ms[name], max_ms=config.max_ms, seed=config.seed)
+            if panel is not None:
+                build.panels[name] = panel
+            found |= {member: one.first(cases[name].k) for member, one in lists.items()}
         with build.timed("hold court"):
             masks = slices(seen, cases[name]) if task.unit == "customer" else None
-            build.verdicts[name] = judge(task, cases[name], {SHARED: own, **rivals[name]}, slices=masks)
+            fused = build.panels[name].lists if name in build.panels else None
+            build.verdicts[name] = judge(task, cases[name], found, slices=masks, fused=fused)
+            if task.shape == "ranking":
+                vectors = answers.prepared(seen)[1].numpy()
+                shown = {member: one for member, one in found.items() if isinstance(one, Ranked)}
+                shown |= {} if fused is None else {FUSED: fused}
+                build.beyond[name] = beyond_accuracy(task, seen, cases[name], shown, vectors=vectors, slices=masks)
 
 
 def _refit(
@@ -262,31 +296,48 @@ def _refit(
         build.is_trained.set()
     build.answers = SharedAnswers.of(shared, shop)
     for name, verdict in build.verdicts.items():
-        own, rival = Shared(build.answers, name), rivals.result().get(name)
-        if rival is not None and verdict.served_by == BLEND and verdict.blend is not None:
-            build.members[name] = Blend(own, rival, verdict.blend[2])
+        fitted: dict[str, Member] = {SHARED: Shared(build.answers, name), **rivals.result().get(name, {})}
+        if verdict.served_by == FUSED:
+            build.members[name] = _ensemble(build.panels[name], fitted, shop)
+        elif verdict.served_by == BLEND and verdict.blend is not None:
+            build.members[name] = Blend(fitted[SHARED], fitted[verdict.blend[1]], verdict.blend[2])
         else:
-            build.members[name] = own if rival is None else rival
+            build.members[name] = fitted[verdict.served_by]
+
+
+def _ensemble(panel: Panel, fitted: Mapping[str, Member], shop: ShopArrays) -> Fused:
+    """The chosen rung and those below it, on members that were fitted on everything."""
+    rungs = [one for one in panel.rungs if set(one.members) <= set(panel.rung.members)]
+    return Fused({name: fitted[name] for name in panel.rung.members}, rungs, Context.fit(shop))
+
+
+def _serving(build: Build, name: str) -> tuple[str, ...]:
+    """The members that a task needs in order to serve, but for the shared model."""
+    verdict = build.verdicts[name]
+    if verdict.served_by == FUSED:
+        wanted = build.panels[name].rung.members
+    elif verdict.served_by == BLEND and verdict.blend is not None:
+        wanted = verdict.blend[:2]
+    else:
+        wanted = (verdict.served_by,)
+    return tuple(one for one in wanted if one != SHARED)
 
 
 def _refit_rivals(
     build: Build, shop: ShopArrays, config: TrainConfig, stop: Event, tell: Progress
-) -> dict[str, Member]:
-    """By task the rival that serves, alone or in a blend, fitted on everything; none where the shared model does."""
-    wanted = {
-        name: verdict.blend[1] if verdict.served_by == BLEND and verdict.blend else verdict.served_by
-        for name, verdict in build.verdicts.items()
-        if verdict.served_by != SHARED
-    }
-    found: dict[str, Member] = {}
-    for number, (name, rival) in enumerate(wanted.items()):
+) -> dict[str, dict[str, Member]]:
+    """By task the rivals that serve, alone or together with others, fitted on everything."""
+    wanted = [(name, rival) for name in build.verdicts for rival in _serving(build, name)]
+    found: dict[str, dict[str, Member]] = {}
+    for number, (name, rival) in enumerate(wanted):
         if stop.is_set():
             raise Stopped
         if build.is_trained.is_set():
             tell("refit the rivals that serve", number, len(wanted))
         with build.timed("refit rivals"):
-            found[name] = MEMBERS.load(rival)()
-            found[name].fit(shop, build.tasks[name], seed=config.seed)
+            member: Member = MEMBERS.load(rival)()
+            member.fit(shop, build.tasks[name], seed=config.seed)
+            found.setdefault(name, {})[rival] = member
     return found
 
 
@@ -296,7 +347,7 @@ def _write(target: Path, build: Build, report: dict[str, Any], config: Config, f
     stored = target / SHARED_FOLDER
     save_answers(stored, build.answers)
     for name, member in build.members.items():
-        for part in (member.first, member.second) if isinstance(member, Blend) else (member,):
+        for part in _parts(member):
             if isinstance(part, Shared):
                 part.stored = stored
         member.save(member_folder(target, name, build.verdicts[name].served_by))
@@ -311,6 +362,8 @@ def _write(target: Path, build: Build, report: dict[str, Any], config: Config, f
             member: {metric: [one["value"], one["low"], one["high"]] for metric, one in metrics.items()}
             for member, metrics in found["members"].items()
         }
+        if name in build.panels:
+            tasks[name]["panel"] = build.panels[name].to_dict()
     return {
         "created_at": report["created_at"],
         "data_fingerprint": fingerprint,
@@ -322,8 +375,18 @@ def _write(target: Path, build: Build, report: dict[str, Any], config: Config, f
     }
 
 
+def _parts(member: Member) -> tuple[Member, ...]:
+    if isinstance(member, Fused):
+        return tuple(member.members.values())
+    return (member.first, member.second) if isinstance(member, Blend) else (member,)
+
+
 def _report(build: Build, config: Config, shop: ShopArrays, workspace: Workspace, seconds: float) -> dict[str, Any]:
     tasks: dict[str, Any] = {name: one.to_dict() for name, one in build.verdicts.items()}
+    for name, panel in build.panels.items():
+        tasks[name]["panel"] = panel.to_dict()
+    for name, one in build.beyond.items():
+        tasks[name]["beyond"] = one.to_dict()
     tasks |= {name: {"title": name, "missing": reason} for name, reason in build.missing.items()}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     first = float(shop.lines.time.min()) if len(shop.lines) else shop.end

@@ -17,7 +17,9 @@ from shoploom.metrics.calibration import reliability
 from shoploom.metrics.significance import Difference, Estimate, Samples, holm
 from shoploom.tasks.base import Cases, Measured, Numbers, Prediction, Task
 
-SHARED, BLEND = "shared", "blend"
+SHARED, BLEND, FUSED = "shared", "blend", "fused"
+TOGETHER = (BLEND, FUSED)
+"""Answers that members give together."""
 GRID = tuple(weight / 10 for weight in range(1, 10))
 TOLERATED_BIAS = 0.10
 BIAS_COST = 0.5
@@ -96,20 +98,23 @@ def judge(
     *,
     slices: Mapping[str, Flags] | None = None,
     blend: bool = True,
+    fused: Prediction | None = None,
 ) -> Verdict:
     """Measure all members on the same cases and decide who serves.
 
-    The best main metric serves, the shared model where it ties. A blend of the shared model and its best rival is
-    tried, too: its weight is chosen on one half of the units and scored on the other, so that it is judged on cases
-    that it was not tuned on. A visitor waits for a ranking, and a blend takes as long as both its members: there it
-    serves only if it is better than each of them by more than chance.
+    The best main metric serves, the shared model where it ties. What the members say together is judged like a
+    member: a blend of the shared model and its best rival, its weight chosen on one half of the units and scored on
+    the other, or the cross-fitted lists of an ensemble. Either way it is judged on cases that it was not tuned on. A
+    visitor waits for a ranking, and a blend takes as long as both its members: there it serves only if it is better
+    than each of them by more than chance; an ensemble has kept to a budget of time already.
 
     Args:
         task: What is decided.
         cases: With their truth.
         predictions: By member; the shared model's under ``shared``, if there is one.
         slices: Masks (B,) over the cases to be looked at one by one.
-        blend: Whether to try a blend.
+        blend: Whether to try a blend; not where ``fused`` is given.
+        fused: What an ensemble of the members answers.
 
     Raises:
         ValueError: If there is nobody to judge, or no case.
@@ -120,7 +125,9 @@ def judge(
         raise ValueError(f"task {task.name}: there are no cases to judge on; use a longer history")
     answers = dict(predictions)
     measured = {name: task.measure(cases, one) for name, one in answers.items()}
-    mixture = _mixture(task, cases, answers, measured) if blend else None
+    mixture = _mixture(task, cases, answers, measured) if blend and fused is None else None
+    if fused is not None:
+        answers[FUSED], measured[FUSED] = fused, task.measure(cases, fused)
     if mixture is not None:
         answers[BLEND], pair = mixture
         measured[BLEND] = task.measure(cases, answers[BLEND])
@@ -226,9 +233,14 @@ def _reason(task: Task, served: str, measured: Mapping[str, Measured], differenc
     if served != BLEND and BLEND in values and _loss(task, values[BLEND]) < _loss(task, values[served]):
         blend = values[BLEND][task.metric]
         spared = f"; a blend ({blend:.4f}) takes as long as both members, and is not better by more than chance"
+    alone = [name for name in measured if name not in TOGETHER]
+    if served == FUSED:
+        best = min(alone, key=lambda name: _loss(task, values[name]))
+        beside = _beside(task, FUSED, values, differences)
+        return f"the ensemble is better than each member: {own}; {best} alone {values[best][task.metric]:.4f}; {beside}"
     if served == SHARED:
-        rival = min((name for name in differences if name != BLEND), key=lambda name: _loss(task, values[name]))
-        best = f"the shared model is the best of {len(measured) - (BLEND in measured)}"
+        rival = min((name for name in alone if name != SHARED), key=lambda name: _loss(task, values[name]))
+        best = f"the shared model is the best of {len(alone)}"
         return f"{best}: {own}; {_beside(task, rival, values, differences)}{spared}"
     return f"{served} beats the shared model: {own}; {_beside(task, served, values, differences)}{spared}"
 

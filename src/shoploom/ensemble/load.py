@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from shoploom.ensemble.fused import Fused
 from shoploom.ensemble.fusion import Blend
 from shoploom.ensemble.members import MEMBERS
 from shoploom.ensemble.members.base import Member
 from shoploom.errors import NotFoundError
 
 SHARED_FOLDER, MEMBERS_FOLDER = "shared", "members"
+TOGETHER: Mapping[str, Callable[[Path], Member]] = {Blend.name: Blend.load, Fused.name: Fused.load}
+"""Members that are made of others."""
 
 
 def member_folder(folder: Path, task: str, name: str) -> Path:
@@ -29,8 +32,8 @@ def load_member(folder: Path, task: str, name: str) -> Member:
     if not home.is_dir():
         kept = sorted(one.name for one in home.parent.glob("*")) if home.parent.is_dir() else []
         raise NotFoundError(f"{folder.name} keeps no member {name!r} for task {task!r}; it keeps {', '.join(kept)}")
-    member: Member = (Blend if name == Blend.name else MEMBERS.load(name)).load(home)
-    return member
+    load: Callable[[Path], Member] = TOGETHER.get(name) or MEMBERS.load(name).load
+    return load(home)
 
 
 def load_members(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Member]:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from markupsafe import Markup, escape
 
+from shoploom.evaluation.numbers import words
+
 WIDTH, HEIGHT = 360, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 10, 30
 
 Curve = Sequence[float | None]
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom in pixels."""
+_LETTER = 5.6
+"""Width of a letter of a name in the chart, on average."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,59 @@ def calibration(predicted: Curve, observed: Curve, count: Sequence[float], *, la
             f'<circle class="dot-1" cx="{x.place(p):.1f}" cy="{y.place(o):.1f}" r="{radius:.1f}">{title}</circle>'
         )
     return _svg(parts, label)
+
+
+def scatter(points: Mapping[str, tuple[float, float]], *, strong: Collection[str], label: str) -> Markup:
+    """Named points, each with its name beside it; some stand out.
+
+    Args:
+        points: Name to x and y.
+        strong: Names of those that stand out.
+        label: What the picture shows, for those who cannot see it.
+    """
+    if not points:
+        return Markup("")
+    x = Axis(*spread([one for one, _ in points.values()]), _LEFT, WIDTH - _RIGHT)
+    y = Axis(*spread([one for _, one in points.values()], pad=0.15), HEIGHT - _BOTTOM, _TOP)
+    placed = {name: (x.place(one), y.place(two)) for name, (one, two) in points.items()}
+    parts = [_grid(y), _columns(x)]
+    for name, (a, b) in placed.items():
+        title = f"<title>{escape(words(name))}: {points[name][1]:.4g} at {points[name][0]:.4g}</title>"
+        kind = 1 if name in strong else 0
+        parts.append(f'<circle class="dot-{kind}" cx="{a:.1f}" cy="{b:.1f}" r="4">{title}</circle>')
+    taken = [(a - 6, b - 6, a + 6, b + 6) for a, b in placed.values()]
+    for name, (a, b) in sorted(placed.items(), key=lambda one: one[0] not in strong):
+        box, anchor = _beside(a, b, _LETTER * len(name), taken)
+        taken.append(box)
+        at = {"start": box[0], "middle": (box[0] + box[2]) / 2, "end": box[2]}[anchor]
+        if box[0] <= a <= box[2]:  # above or below, where it could be taken for a neighbour's
+            ends = (b - 5, box[3]) if box[3] < b else (b + 5, box[1] + 1)
+            parts.append(f'<line class="ideal" x1="{a:.1f}" x2="{a:.1f}" y1="{ends[0]:.1f}" y2="{ends[1]:.1f}"/>')
+        heavy = " strong" if name in strong else ""
+        text = f'<text class="name{heavy}" x="{at:.1f}" y="{box[3] - 3:.1f}" text-anchor="{anchor}">'
+        parts.append(f"{text}{escape(words(name))}</text>")
+    return _svg(parts, label)
+
+
+def _beside(a: float, b: float, width: float, taken: Sequence[Box]) -> tuple[Box, str]:
+    """Where a name fits best beside its point, covering the least of what is there: right, left, above, below."""
+    places = [(a + 7, b - 6.5, "start"), (a - 7 - width, b - 6.5, "end")]
+    for lift in (-21.0, 8.0, -33.0, 20.0, -45.0, 32.0, 44.0):
+        places += [(a - width / 2, b + lift, "middle"), (a, b + lift, "start"), (a - width, b + lift, "end")]
+    boxes = [((left, top, left + width, top + 13), anchor) for left, top, anchor in places]
+    frame = (_LEFT, 0.0, WIDTH, HEIGHT - _BOTTOM + 2.0)
+
+    def covered(one: tuple[Box, str]) -> float:
+        return sum(_shared(one[0], other) for other in taken) + 13 * width - _shared(one[0], frame)
+
+    return min(boxes, key=covered)
+
+
+def _shared(one: Box, other: Box) -> float:
+    """The area that two boxes have in common."""
+    wide = min(one[2], other[2]) - max(one[0], other[0])
+    high = min(one[3], other[3]) - max(one[1], other[1])
+    return max(0.0, wide) * max(0.0, high)
 
 
 def _svg(parts: Sequence[str], label: str) -> Markup:

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from shoploom.evaluation import charts
+from shoploom.evaluation.beyond_page import BeyondPage, beyond_page
 from shoploom.evaluation.numbers import duration, moment, number, percent, signed, whole, words
 from shoploom.evaluation.verdicts import OURS, SHARED, Report, best_rival, main_metric, verdict
 
@@ -48,6 +49,7 @@ class TaskPage:
     slice_members: list[str]
     curve: Markup
     calibration: Markup
+    beyond: BeyondPage | None
 
     @property
     def missing(self) -> str | None:
@@ -60,8 +62,8 @@ def write_report(report: Report, folder: Path) -> None:
     """Write ``report.html`` and ``report.json`` into a folder.
 
     Args:
-        report: Shop, data, version, tasks (metrics with intervals, differences, slices, calibration, coverage),
-            learning curves, cost and warnings; see ``docs/architecture.md``.
+        report: Shop, data, version, tasks (metrics with intervals, differences, slices, calibration, coverage;
+            ``beyond`` for ranked lists), learning curves, cost and warnings; see ``docs/architecture.md``.
         folder: An existing directory.
     """
     content = finite(report)
@@ -105,11 +107,12 @@ def task_page(name: str, task: Report, report: Report) -> TaskPage:
     rival = best_rival(task)
     candidates = (SHARED, task.get("served_by"), rival)
     shown = list(dict.fromkeys(one for one in candidates if one is not None and one in members))
+    rows = _rows(task)
     calibration = task.get("calibration") or {"predicted": [], "observed": [], "count": []}
     return TaskPage(
         name=name,
         report=task,
-        rows=_rows(task),
+        rows=rows,
         best_rival=rival,
         difference=task.get("differences", {}).get(rival),
         verdict=verdict(task, rival),
@@ -124,6 +127,7 @@ def task_page(name: str, task: Report, report: Report) -> TaskPage:
             label=f"learning curve of {name}",
         ),
         calibration=charts.calibration(**calibration, label=f"calibration of {name}"),
+        beyond=beyond_page(task, [row.member for row in rows]),
     )
 
 

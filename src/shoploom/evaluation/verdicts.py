@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 SHARED: Final = "shared"
-OURS: Final = (SHARED, "blend")
+OURS: Final = (SHARED, "blend", "fused")
 """Members that the shared model has a part in: no rivals of it."""
 Report = Mapping[str, Any]
 NOT_MEASURABLE: Final = "not measurable"

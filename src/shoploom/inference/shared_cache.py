@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from shoploom.data.arrays import ShopArrays
+from shoploom.ensemble.fused import Fused
 from shoploom.ensemble.fusion import Blend
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ SHARED = "shared"
 
 
 def reread(members: Iterable[object], shop: ShopArrays, row: int, *, shelf_price: float) -> None:
-    """``SharedAnswers.reread`` for all shared models behind some members; blends are looked into."""
+    """``SharedAnswers.reread`` for all shared models behind some members; blends and ensembles are looked into."""
     for answers in _shared(members):
         answers.reread(shop, row, shelf_price=shelf_price)
 
@@ -39,6 +40,8 @@ def _each(members: Iterable[object]) -> Iterator[SharedAnswers]:
     for one in members:
         if isinstance(one, Blend):
             yield from _each((one.first, one.second))
+        elif isinstance(one, Fused):
+            yield from _each(one.members.values())
         elif getattr(one, "name", None) == SHARED:  # so its module is loaded already
             from shoploom.ensemble.members.shared import Shared
 

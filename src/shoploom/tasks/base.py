@@ -28,6 +28,10 @@ class Ranked:
     items: I32
     scores: F64
 
+    def first(self, k: int) -> Ranked:
+        """The best k of each list."""
+        return Ranked(self.items[:, :k], self.scores[:, :k])
+
 
 @dataclass(frozen=True)
 class Numbers:

@@ -74,6 +74,11 @@ class Trees:
             return np.zeros(0)
         return np.asarray(self._booster.predict(features, num_threads=threads), dtype=np.float64)
 
+    def contributions(self, features: NDArray[Any]) -> F64:
+        """(R, F) TreeSHAP value of every feature; the constant part is left out."""
+        found = self._booster.predict(features, pred_contrib=True, num_threads=1)
+        return np.asarray(found, dtype=np.float64)[:, :-1]
+
     def save(self, path: Path) -> None:
         """Write the text."""
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,148 @@
+"""Members and a fusion as one: learns whom to trust on events that the members have not seen."""
+
+# Shapes: B prefixes, I items, n pooled candidates
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from shoploom.data.arrays import F32, F64
+from shoploom.data.keys import Rows, find
+from shoploom.data.sequences import Sequences
+from shoploom.ensemble.fusions import FUSIONS
+from shoploom.ensemble.fusions.base import Fusion
+from shoploom.ensemble.fusions.pool import Pool, top
+from shoploom.ensemble.members.storage import load_state, save_state
+from shoploom.ensemble.next_item import NEXT_ITEM
+from shoploom.ensemble.next_item.base import NextItem, best_items
+from shoploom.tasks.base import Ranked
+
+DEPTH = 100
+BLOCK = 1000
+HELD_SHARE, MOST_HELD = 0.3, 5000
+CONTEXT = ("prefix_length", "item_popularity", "last_popularity", "in_prefix", "place_in_prefix")
+
+
+class FusedNextItem:
+    """Lists of several members, fused.
+
+    Args:
+        members: Unfitted.
+        fusion: Unfitted.
+        repeats: Whether items of the prefix may come again.
+    """
+
+    name: ClassVar[str] = "fused"
+
+    def __init__(self, members: Sequence[NextItem], fusion: Fusion, *, repeats: bool) -> None:
+        self.members = {one.name: one for one in members}
+        self.fusion = fusion
+        self.repeats = repeats
+        self.popularity: F32 = np.zeros(0, dtype=np.float32)
+
+    def fit(self, train: Sequences, *, seed: int = 0, others: Sequence[Fusion] = ()) -> None:
+        """Fit the members without some answers, the fusion on those, then the members on everything.
+
+        Held out are the latest sequences where times are known, else the last events of some sequences.
+
+        Args:
+            train: Whole sequences.
+            seed: Of whatever is drawn.
+            others: Further fusions to be fitted on the same lists, for comparison.
+        """
+        known, asked, answers = held_out(train, seed)
+        self._fit_members(known, seed)
+        pool = Pool.of(self.lists(asked, DEPTH))
+        pool = pool.with_context(CONTEXT, self._context(pool, asked))
+        for fusion in (self.fusion, *others):
+            fusion.fit(pool, answers[pool.row] == pool.item, seed=seed)
+        self._fit_members(train, seed)
+
+    def lists(self, prefixes: Sequences, k: int) -> dict[str, Ranked]:
+        """The best ``k`` of every member."""
+        parts: dict[str, list[Ranked]] = {name: [] for name in self.members}
+        for _, block in prefixes.blocks(BLOCK):
+            for name, member in self.members.items():
+                without = None if self.repeats else block
+                parts[name].append(best_items(member.score(block), k, without=without))
+        return {name: _joined(found, k) for name, found in parts.items()}
+
+    def predict(self, prefixes: Sequences, k: int) -> Ranked:
+        """The best ``k`` of all together."""
+        return self.fused(prefixes, self.lists(prefixes, max(k, DEPTH)), k)
+
+    def fused(self, prefixes: Sequences, lists: Mapping[str, Ranked], k: int) -> Ranked:
+        """The fusion of lists that the members have given already."""
+        pool = Pool.of(lists)
+        return top(pool, self._score(pool, prefixes), k)
+
+    def _score(self, pool: Pool, prefixes: Sequences) -> F64:
+        return self.fusion.score(pool.with_context(CONTEXT, self._context(pool, prefixes)))
+
+    def _fit_members(self, train: Sequences, seed: int) -> None:
+        for member in self.members.values():
+            member.fit(train, seed=seed)
+        self.popularity = np.log1p(np.bincount(train.items, minlength=train.num_items)).astype(np.float32)
+
+    def _context(self, pool: Pool, prefixes: Sequences) -> F32:
+        """(n, len(CONTEXT)) about the prefix and the item."""
+        lengths = prefixes.lengths
+        last = prefixes.items[np.maximum(prefixes.offsets[1:] - 1, 0)] if len(prefixes.items) else np.zeros(0, int)
+        popularity = np.where(lengths > 0, self.popularity[last], 0.0) if len(last) else np.zeros(len(lengths))
+        key = prefixes.owners * prefixes.num_items + prefixes.items
+        order = np.lexsort((prefixes.ages, key))
+        unique, first = np.unique(key[order], return_index=True)
+        place = find(unique, pool.row * prefixes.num_items + pool.item)
+        age = prefixes.ages[order][first]
+        ago = np.where(place >= 0, age[place], 0) if len(age) else np.zeros(len(pool))
+        columns = [np.log1p(lengths)[pool.row], self.popularity[pool.item], popularity[pool.row]]
+        columns += [place >= 0, np.where(place >= 0, 1.0 / (1.0 + ago), 0.0)]
+        return np.column_stack(columns).astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Each member in a folder of its own, the fusion beside them."""
+        settings, arrays = self.fusion.state()
+        about: dict[str, Any] = {"members": list(self.members), "fusion": self.fusion.name, "repeats": self.repeats}
+        save_state(folder, about | {"state": settings}, arrays | {"popularity": self.popularity})
+        for name, member in self.members.items():
+            member.save(folder / name)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The saved ensemble."""
+        settings, arrays = load_state(folder)
+        popularity = arrays.pop("popularity")
+        fusion: Fusion = FUSIONS.load(settings["fusion"]).from_state(settings["state"], arrays)
+        members = [NEXT_ITEM.load(name).load(folder / name) for name in settings["members"]]
+        one = cls(members, fusion, repeats=settings["repeats"])
+        one.popularity = popularity
+        return one
+
+
+def held_out(train: Sequences, seed: int) -> tuple[Sequences, Sequences, Rows]:
+    """What the members may know, and questions with their answers (B,) that they have not seen."""
+    rng = np.random.default_rng([seed, 3])
+    if train.time is not None:
+        newest = np.full(len(train), train.time.min() if len(train.time) else 0.0)
+        np.maximum.at(newest, train.owners, train.time)
+        late = np.argsort(newest, kind="stable")[-min(MOST_HELD, int(HELD_SHARE / 2 * len(train))) :]
+        rest = np.setdiff1d(np.arange(len(train)), late)
+        known = train.take(rest)
+        asked, answers = train.take(np.sort(late)).every_question()
+        fine = np.isin(answers, known.items) & (rng.random(len(answers)) < MOST_HELD / max(1, len(answers)))
+        return known, asked.take(np.flatnonzero(fine)), answers[fine].astype(np.int64)
+    long = np.flatnonzero(train.lengths > 2)
+    number = min(MOST_HELD, int(HELD_SHARE * len(long)))
+    rows = np.sort(rng.choice(long, number, replace=False))
+    asked, answers = train.take(rows).asked_for_the_last()
+    return train.without_last(rows), asked, answers.astype(np.int64)
+
+
+def _joined(parts: list[Ranked], k: int) -> Ranked:
+    if not parts:
+        return Ranked(np.zeros((0, k), dtype=np.int32), np.zeros((0, k)))
+    return Ranked(np.concatenate([one.items for one in parts]), np.concatenate([one.scores for one in parts]))

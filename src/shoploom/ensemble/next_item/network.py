@@ -1,0 +1,71 @@
+"""The network as a member: self-attention over the prefix."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+import torch
+
+from shoploom.data.arrays import F32
+from shoploom.data.sequences import Sequences
+from shoploom.ensemble.members.storage import load_state, save_state
+from shoploom.model.sequence import SequenceNet
+from shoploom.training.sequence import Heard, SequenceRecipe, new_net, padded, train_sequence_net
+
+AGAIN = 0.2
+"""Share of the epochs when a trained net is fitted again, to what came since."""
+
+
+class Network:
+    """A ``SequenceNet``; its scores are probabilities over all items.
+
+    Args:
+        recipe: How it is trained.
+        progress: Told about the steps.
+    """
+
+    name: ClassVar[str] = "network"
+
+    def __init__(self, recipe: SequenceRecipe | None = None, progress: Heard | None = None) -> None:
+        self.recipe = recipe or SequenceRecipe()
+        self.progress = progress
+        self.net: SequenceNet | None = None
+
+    def fit(self, train: Sequences, *, seed: int = 0) -> None:
+        """Train from scratch, or go on from the weights of an earlier fit with the same items."""
+        share = 1.0 if self.net is None else AGAIN
+        net = self.net if self.net is not None else new_net(train, self.recipe, seed=seed)
+        self.net = train_sequence_net(net, train, self.recipe, seed=seed, share=share, progress=self.progress)
+
+    @torch.no_grad()
+    def score(self, prefixes: Sequences) -> F32:
+        """(B, I) softmax; 0 for an empty prefix."""
+        assert self.net is not None, "fit first"
+        items, lengths = padded(prefixes, self.recipe.length)
+        vectors = self.net.vectors()
+        states = self.net(vectors, items, lengths)[torch.arange(len(items)), (lengths - 1).clamp(min=0)]
+        scores: F32 = torch.softmax(states @ vectors.T, dim=1).numpy()
+        return scores * (prefixes.lengths > 0)[:, None].astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Weights and recipe."""
+        assert self.net is not None, "fit first"
+        save_state(
+            folder, {"recipe": asdict(self.recipe)}, {name: one.numpy() for name, one in self.net.state_dict().items()}
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The saved net."""
+        settings, arrays = load_state(folder)
+        one = cls(SequenceRecipe(**settings["recipe"]))
+        count = len(arrays["items.weight"])
+        nothing = Sequences(np.zeros(0, dtype=np.int32), np.zeros(1, dtype=np.int64), count)
+        nothing = Sequences(nothing.items, nothing.offsets, count, fields=arrays["fields"] - 1)
+        one.net = new_net(nothing, one.recipe)
+        one.net.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
+        one.net.eval()
+        return one
