@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from zlib import crc32
 
 import polars as pl
 import pytest
@@ -144,7 +145,8 @@ def test_an_attribute_that_was_written_after_the_fact_is_suspected():
         if "c001" in set(shop.events["customer_id"])
         else sorted(set(shop.events["customer_id"].drop_nulls()))
     )
-    status = [json.dumps({"status": "open" if one in stayed else "closed", "luck": str(zlib.crc32(one.encode()) % 2)}) for one in ids]
+    facts = [("open" if one in stayed else "closed", crc32(one.encode()) % 2) for one in ids]
+    status = [json.dumps({"status": status, "luck": str(luck)}) for status, luck in facts]
     customers = pl.DataFrame({"customer_id": ids, "attributes": status, "created_at": [None] * len(ids)})
     customers = customers.cast({"created_at": pl.Datetime("us")})
     report = quality.check(replace(shop, customers=customers), now=NOW)

@@ -143,8 +143,7 @@ class Pool:
         mean = np.add.reduceat(value, starts) / count
         off = np.where(listed, value - mean[place], 0.0)
         spread = np.sqrt(np.add.reduceat(off**2, starts) / count)
-        found = np.clip(off / np.maximum(spread[place], 1e-9), -CLIP, CLIP)
-        return found.astype(np.float32)
+        return np.asarray(np.clip(off / np.maximum(spread[place], 1e-9), -CLIP, CLIP), dtype=np.float32)
 
 
 def top(pool: Pool, score: F64, k: int) -> Ranked:
