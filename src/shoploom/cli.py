@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from shoploom import __version__
-from shoploom.commands import answers, data, demo, machine, model, service
+from shoploom.commands import answers, data, demo, ensemble, explain, lists, machine, model, service
 from shoploom.errors import ShoploomError
 
 INTERRUPTED = 130
@@ -58,6 +58,8 @@ app.command("check")(data.check)
 app.command("train")(model.train)
 app.command("evaluate")(model.evaluate)
 app.command("recommend")(answers.recommend)
+app.command("list")(lists.list_)
+app.command("explain")(explain.explain)
 app.command("predict")(answers.predict)
 app.command("promote")(model.promote)
 app.command("rollback")(model.rollback)
@@ -65,6 +67,7 @@ app.command("serve")(service.serve)
 app.command("demo")(demo.demo)
 app.command("info")(machine.info)
 app.command("doctor")(machine.doctor)
+app.add_typer(ensemble.APP, name="ensemble")
 
 
 def _version(wanted: bool) -> None:

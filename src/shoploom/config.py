@@ -6,6 +6,7 @@ The order is: defaults < file < ``section.key=value`` on the command line. An un
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import tomllib
 import typing
@@ -164,6 +165,8 @@ class TrainConfig:
             raise ConfigError(f"train.learning_rate is {self.learning_rate}; wanted a number above 0, such as 0.003")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"train.dropout is {self.dropout}; wanted 0 or more and less than 1, such as 0.1")
+        if not 0 < self.max_ms < math.inf:
+            raise ConfigError(f"train.max_ms is {self.max_ms}; wanted milliseconds above 0, such as 15")
 
 
 @dataclass(frozen=True)
@@ -245,16 +248,20 @@ class ServeConfig:
         port: TCP port.
         requests_per_minute: Rate limit per client; 0: none.
         max_body_bytes: Larger requests are refused with 413.
+        max_ms: Milliseconds that an ensemble of rankings may take per answer; 0: as long as its members take.
     """
 
     host: str = "127.0.0.1"
     port: int = 8000
     requests_per_minute: int = 0
     max_body_bytes: int = 8_000_000
+    max_ms: float = 0.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.port <= 65535:
             raise ConfigError(f"serve.port is {self.port}; wanted a number from 1 to 65535, such as 8000")
+        if not 0 <= self.max_ms < math.inf:
+            raise ConfigError(f"serve.max_ms is {self.max_ms}; wanted milliseconds, such as 10, or 0 for no limit")
 
 
 @dataclass(frozen=True)

@@ -182,18 +182,24 @@ class Shop:
         return self.registry.rollback()
 
     def serve(
-        self, *, host: str | None = None, port: int | None = None, started: Callable[[str], None] | None = None
+        self,
+        *,
+        host: str | None = None,
+        port: int | None = None,
+        max_ms: float | None = None,
+        started: Callable[[str], None] | None = None,
     ) -> None:
         """Serve API and dashboard until interrupted.
 
         Args:
             host: Address to bind; from ``[serve]`` of the configuration if None.
             port: TCP port; likewise.
+            max_ms: Milliseconds that an ensemble may take per answer, 0 for no limit; likewise.
             started: Is called with the address once the model is loaded.
         """
         from shoploom.serving.server import serve
 
-        serve(self.workspace, host=host, port=port, started=started)
+        serve(self.workspace, host=host, port=port, max_ms=max_ms, started=started)
 
     def newest(self) -> str:
         """The version that was published last.

@@ -201,6 +201,20 @@ def test_live_events_reach_the_answer(task, name):
     assert all(len(one) == 1 for one in arrays(prediction))
 
 
+@rankers
+def test_a_what_if_is_answered_as_the_customer_would_be(task, name):
+    shop, customer = visible(task), int(cases_of(task).units[0])
+    history = shop.histories(np.array([customer])).lines
+    supposed, rows = shop.supposing(customer, [history, history.take(slice(0)), history.take(slice(len(history) // 2))])
+    units = np.array([customer, -1, *rows], dtype=np.int32)
+    cases = Cases(units, when=np.full(len(units), shop.end + 1), k=8, repeats="exclude")
+    found = fitted(task, name).predict(supposed, cases)
+    for real, supposition in ((0, 2), (1, 3)):
+        np.testing.assert_array_equal(found.items[real], found.items[supposition])
+        np.testing.assert_allclose(found.scores[real], found.scores[supposition], rtol=1e-5, atol=1e-6)
+    assert not np.array_equal(found.items[2], found.items[4])
+
+
 TINY = {
     "one customer, one product": {"customers": 1, "products": 1},
     "no orders, promotions, categories": {"orders": False, "promotions": False, "categories": False, "customers": 12},

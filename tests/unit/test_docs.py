@@ -24,7 +24,7 @@ COMMANDS = typer.main.get_group(app).commands
 CONFIG = Config()
 KEYS = [
     f"{section}.{field.name}"
-    for section in ("shop", "cleaning", "clock", "train", "serve")
+    for section in ("shop", "cleaning", "clock", "train", "recommend", "serve")
     for field in dataclasses.fields(getattr(CONFIG, section))
 ]
 

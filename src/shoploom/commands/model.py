@@ -26,6 +26,10 @@ def train(
     ] = None,
     workspace: WorkspaceOption = HERE,
     promote: Annotated[bool, typer.Option("--promote", help="Let the new version serve at once.")] = False,
+    max_ms: Annotated[
+        float | None,
+        typer.Option(help="Milliseconds that an ensemble of rankings may take per answer; short for train.max_ms."),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Do not continue a training that was killed.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -36,12 +40,13 @@ def train(
     from shoploom.shop import Shop
 
     out = Output(as_json, "train")
+    overrides = [*(overrides or []), *([] if max_ms is None else [f"train.max_ms={max_ms}"])]
     shop = Shop.open(workspace)
     # Before the data are looked at: a wrong setting is said at once, and rules of cleaning count for the check, too.
-    shop.workspace.config = settings(shop, overrides or [])
+    shop.workspace.config = settings(shop, overrides)
     out.read(f"{workspace}: {tables_text(shop.workspace)}")
     shop.check().require()
-    result = run_training(out, shop, overrides or [], promote=promote, resume=not fresh)
+    result = run_training(out, shop, overrides, promote=promote, resume=not fresh)
     serving = shop.registry.champion()
     out.next(f"shoploom serve{option_text(workspace)}" if serving == result.version else
              f"shoploom promote {result.version}{option_text(workspace)}")  # fmt: skip

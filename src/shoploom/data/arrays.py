@@ -10,7 +10,7 @@ Days are float64 days since 1970-01-01 UTC.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -132,6 +132,7 @@ class ShopArrays:
         timezone: IANA name of the shop's clock.
         live: Later lines of single customers, by customer row; ``histories`` adds them.
         held: Rows that a task must not train on, by task name: (C,) or (I,) masks. Set while evaluating.
+        stand_ins: Rows beyond the known ones that stand for a customer; see ``supposing``.
     """
 
     items: Vocabulary
@@ -148,6 +149,7 @@ class ShopArrays:
     price_range: tuple[float, float] = (0.05, 1e5)
     live: Mapping[int, Lines] = field(default_factory=dict)
     held: dict[str, Flags] = field(default_factory=dict)
+    stand_ins: Mapping[int, int] = field(default_factory=dict)
 
     @classmethod
     def build(cls, shop: tables.ShopTables) -> ShopArrays:
@@ -202,6 +204,30 @@ class ShopArrays:
             parts += own
             sizes.append(sum(len(one) for one in own))
         return Histories(Lines.join(parts), np.concatenate([[0], np.cumsum(sizes)]))
+
+    def supposing(self, customer: int, histories: Sequence[Lines]) -> tuple[ShopArrays, I32]:
+        """The shop with rows of what-ifs: one customer with other histories, to be asked about in one batch.
+
+        Only the customer and the new rows have live lines in it. Attributes do not reach to the new rows.
+
+        Args:
+            customer: Row of the customer.
+            histories: What the customer's lines are supposed to be, each in order of time.
+
+        Returns:
+            The shop, and (n,) the row of each history.
+        """
+        first = len(self.offsets) - 1
+        rows = np.arange(first, first + len(histories), dtype=np.int32)
+        live = {customer: self.live[customer]} if customer in self.live else {}
+        live |= dict(zip(rows.tolist(), histories, strict=True))
+        return replace(self, live=live, stand_ins=dict.fromkeys(rows.tolist(), customer)), rows
+
+    def persons(self, customers: NDArray[Any]) -> NDArray[Any]:
+        """(B,) whom each row is about: stand-ins are their customer, all others themselves."""
+        if not self.stand_ins:
+            return customers
+        return np.array([self.stand_ins.get(row, row) for row in customers.tolist()], dtype=customers.dtype)
 
     def panel(self, items: NDArray[Any], blocks: int, value: str = "quantity") -> F64:
         """Sums over goods lines by item and block, the last column ending at ``end``.
@@ -291,7 +317,8 @@ def _ids(*columns: pl.Series) -> list[str]:
 
 def _lines(events: pl.DataFrame, items: Vocabulary, customers: Vocabulary) -> Lines:
     kinds = {name: number for number, name in enumerate(schema.EVENT_TYPES)}
-    events = events.filter(pl.col(schema.PRODUCT).is_not_null())
+    # being shown a product is nothing that the customer did
+    events = events.filter(pl.col(schema.PRODUCT).is_not_null() & (pl.col(schema.TYPE) != schema.IMPRESSION))
     frame = events.select(
         customer=pl.Series(customers.rows(events[schema.CUSTOMER])),
         item=pl.Series(items.rows(events[schema.PRODUCT])),

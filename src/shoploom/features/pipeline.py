@@ -146,9 +146,11 @@ class ShopView:
             return (brand,)
         return (self.item_arrays.levels[:, self.pipeline.rank_group], brand)
 
-    def visits(self, customers: NDArray[np.integer], *, most: int = MAX_VISITS) -> VisitArrays:
-        """The last visits of some customers, all of them up to ``shop.end``."""
-        histories = self.shop.histories(customers)
+    def visits(
+        self, customers: NDArray[np.integer], *, most: int = MAX_VISITS, shop: ShopArrays | None = None
+    ) -> VisitArrays:
+        """The last visits of some customers up to now; ``shop`` says what they did, if not the view's own."""
+        histories = (shop or self.shop).histories(customers)
         visits = visits_of(histories)
         counts = np.diff(visits.offsets)
         length = max(1, min(most, int(counts.max(initial=0))))
@@ -187,10 +189,10 @@ class ShopView:
             return np.zeros((len(customers), 0))
         return category_shares(shop, customers, self.item_arrays.levels[:, self.pipeline.rank_group], columns)
 
-    def past(self, customers: NDArray[np.integer], as_of: F64) -> Past:
-        """Histories of E queries, each of its customer before its own ``as_of``."""
+    def past(self, customers: NDArray[np.integer], as_of: F64, *, shop: ShopArrays | None = None) -> Past:
+        """Histories of E queries, each of its customer before its own ``as_of``; ``shop`` as in ``visits``."""
         moments, moment = np.unique(as_of, return_inverse=True)
-        histories = _until(self.shop.histories(customers), as_of)
+        histories = _until((shop or self.shop).histories(customers), as_of)
         return Past(histories, as_of, [self.moment(float(day)) for day in moments], moment, self.groups())
 
     def candidates(

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
 from shoploom.data import hidden, schema
@@ -21,12 +23,14 @@ from shoploom.data.eventlog import Acknowledged
 from shoploom.data.hidden import Hidden
 from shoploom.data.live_event import LiveEvent, validated
 from shoploom.data.tables import ShopTables
+from shoploom.ensemble.fused import Fused
 from shoploom.errors import NotReadyError
 from shoploom.inference.live import columns_of
 from shoploom.inference.served import Served
 from shoploom.inference.similar import HasItemVectors
 from shoploom.inference.state import ShopState
 from shoploom.registry import Registry
+from shoploom.tasks.base import Cases
 
 if TYPE_CHECKING:
     from shoploom.data.workspace import Workspace
@@ -39,14 +43,20 @@ class Engine:
 
     Args:
         workspace: Where data and versions lie.
+        max_ms: Milliseconds that an ensemble may take per answer, whatever version serves; None or 0: no limit.
+
+    Attributes:
+        dropped: By task, how often an ensemble answered without a member, by member and reason; over all versions.
 
     Example:
         >>> engine = Engine.load(workspace)  # doctest: +SKIP
         >>> engine.current.recommend("42", k=5).items  # doctest: +SKIP
     """
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, *, max_ms: float | None = None) -> None:
         self.workspace = workspace
+        self.max_ms = max_ms or None
+        self.dropped: dict[str, Counter[tuple[str, str]]] = {}
         self.registry = Registry(workspace.models_dir)
         self.hidden = Hidden(workspace.store_dir / hidden.FILE)
         self._served: Served | None = None
@@ -134,10 +144,22 @@ class Engine:
             except Exception:
                 self.registry.verify(version)  # a damaged file is the likeliest cause; this names it
                 raise
+            self._steer(served)
             with self._feeding:
                 self.settle()  # into the state that the offset of these events belongs to
                 self._served = served
                 self.follow_log()
+
+    def _steer(self, served: Served) -> None:
+        """Give the ensembles of a version the limit, and counters that outlive the version."""
+        for task, member in served.members.items():
+            if not isinstance(member, Fused):
+                continue
+            if self.max_ms is not None:  # what members read on first use would make them late for the first visitors
+                with suppress(NotReadyError):
+                    member.predict(served.state.shop, Cases(np.zeros(1, dtype=np.int32)))
+            member.dropped = self.dropped.setdefault(task, Counter())
+            member.max_ms = self.max_ms
 
     def observe(self, events: Sequence[Mapping[str, Any]]) -> Acknowledged:
         """Write events to the log, then let the very next answer know them.

@@ -20,13 +20,17 @@ from shoploom.ensemble.members.base import Member
 from shoploom.errors import NotFoundError, unknown_name
 from shoploom.inference.catalogue import Filters
 from shoploom.inference.reasons import Reason
+from shoploom.inference.rerank import Applied, Arrangement, Arranger, Permitted
+from shoploom.inference.rules import BOUGHT, Rules
 from shoploom.inference.shared_cache import reread, undisturbed
 from shoploom.inference.similar import HasItemVectors, Similar, SimilarItems
-from shoploom.inference.state import ShopState
+from shoploom.inference.state import IMPRESSION, ShopState
 from shoploom.tasks import TASKS
 from shoploom.tasks.base import Cases, Classes, Numbers, Prediction, Ranked, Repeats, Task
 
 CACHED_ANSWERS = 50_000
+PLAIN = Arrangement()
+_SHOWN = schema.EVENT_TYPES.index(IMPRESSION)
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,11 @@ class Recommendation:
         served_by: The member that ranked, or ``popular``.
         cold_start: Whether nothing is known about the customer, so that everybody's favourites are shown.
         when: Day as of which is answered.
-        filled: How many of the last items come from the popular ones, the ranking being too short.
+        filled: How many of the items come from the popular ones, the ranking being too short.
+        fallback: Whether none of the items comes from where they should, so that others that may be shown stand in.
+        reason: Why that is so, or why there is no item at all; None otherwise.
+        propensities: Probability of each item to stand where it does; None if nothing was arranged: 1 for all.
+        applied: What rules and settings did; None if there were none.
     """
 
     items: list[int]
@@ -46,6 +54,10 @@ class Recommendation:
     cold_start: bool
     when: float
     filled: int = 0
+    fallback: bool = False
+    reason: str | None = None
+    propensities: list[float] | None = None
+    applied: Applied | None = None
 
 
 class Served:
@@ -74,6 +86,7 @@ class Served:
         self.state = state
         self._readers = [*members.values(), vectors]
         self.similar_items = SimilarItems(state.facts, vectors)
+        self.arranger = Arranger(state, self.similar_items)
         self._locks = {name: threading.Lock() for name in members}
         self._answers: OrderedDict[tuple[Any, ...], dict[str, Any]] = OrderedDict()
         self._answers_lock = threading.Lock()
@@ -87,27 +100,45 @@ class Served:
         when: float | None = None,
         repeats: Repeats = "auto",
         filters: Filters | None = None,
+        arrangement: Arrangement | None = None,
     ) -> Recommendation:
-        """Products for the next visit of a customer; everybody's favourites for an unknown one."""
-        state = self.state
+        """Products for the next visit of a customer; everybody's favourites for an unknown one.
+
+        Args:
+            customer: None or an id, known or not.
+            k: Length of the list.
+            when: Day of the visit; None: now.
+            repeats: Whether products that the customer bought may be shown.
+            filters: What this list may hold.
+            arrangement: Rules and settings for re-ranking; None shows the ranking as it is.
+
+        Raises:
+            UsageError: If a rule of the request cannot be kept.
+        """
+        state, wanted = self.state, arrangement or PLAIN
         row = state.customer(customer) if customer is not None else -1
-        allowed = state.allowed(filters or Filters())
+        base = state.allowed(filters or Filters())
+        permitted = self.arranger.permitted(wanted.rules, base)
+        repeats = "exclude" if wanted.rules.excludes(BOUGHT) else repeats
         day = state.now(row) if when is None else when
-        task = "new_for_you" if repeats == "exclude" and "new_for_you" in self.members else "next_basket"
-        if task not in self.members or not state.num_lines(row):
-            items, scores = self._popular(k, allowed)
-            return Recommendation(items, scores, "popular", True, day)
-        cases = Cases(_rows([row]), when=np.array([day]), k=k, repeats=repeats, allowed=allowed)
-        ranked = self._ask(task, cases)
-        assert isinstance(ranked, Ranked), f"{task} is served by a member that does not rank"
-        pairs = [
-            (int(item), float(score))
-            for item, score in zip(ranked.items[0], ranked.scores[0], strict=True)
-            if 0 <= item < len(allowed) and allowed[item]
-        ][:k]
-        name = type(self.members[task]).name
-        found = Recommendation([a for a, _ in pairs], [b for _, b in pairs], name, False, day)
-        return found if len(pairs) == k else self._fill(found, row, k, allowed, repeats)
+        found = self._ranked(row, wanted.depth(k), day, repeats, permitted.mask)
+        if not found.items or (len(found.items) < k and not wanted.plain):
+            found = self._completed(found, row, k, repeats, permitted, wanted.rules)
+        if wanted.plain:
+            return found
+        bought = self._bought(row) if repeats == "exclude" and wanted.rules.of("pin") else []
+        shown = self.arranger.arranged(
+            found.items, found.scores, wanted, k=k, permitted=permitted, bought=bought, day=day
+        )
+        fill = set(found.items[len(found.items) - found.filled :])
+        return replace(
+            found,
+            items=shown.items,
+            scores=shown.scores,
+            filled=sum(item in fill for item in shown.items),
+            propensities=shown.propensities,
+            applied=shown.applied,
+        )
 
     def explain(self, customer: str | None, found: Recommendation) -> list[list[Reason]]:
         """Checkable reasons for each item of a recommendation."""
@@ -241,15 +272,80 @@ class Served:
         top = rows[np.argsort(-scores[rows], kind="stable")[:k]]
         return top.tolist(), [float(one) for one in scores[top]]
 
+    def _ranked(self, row: int, k: int, day: float, repeats: Repeats, allowed: Flags) -> Recommendation:
+        """What the member ranks, filled up with popular products; these alone where nothing is known."""
+        task = "new_for_you" if repeats == "exclude" and "new_for_you" in self.members else "next_basket"
+        if task not in self.members or not self._known(row):
+            bought = self._bought(row) if repeats == "exclude" else []
+            items, scores = self._popular(k, allowed, without=bought)
+            return Recommendation(items, scores, "popular", True, day)
+        cases = Cases(_rows([row]), when=np.array([day]), k=k, repeats=repeats, allowed=allowed)
+        ranked = self._ask(task, cases)
+        assert isinstance(ranked, Ranked), f"{task} is served by a member that does not rank"
+        pairs = [
+            (int(item), float(score))
+            for item, score in zip(ranked.items[0], ranked.scores[0], strict=True)
+            if 0 <= item < len(allowed) and allowed[item]
+        ][:k]
+        name = type(self.members[task]).name
+        found = Recommendation([a for a, _ in pairs], [b for _, b in pairs], name, False, day)
+        return found if len(pairs) == k else self._fill(found, row, k, allowed, repeats)
+
+    def _known(self, row: int) -> bool:
+        """Whether a customer ever did something; having been shown products is nothing."""
+        offsets, live = self.state.shop.offsets, self.state.live
+        if row < 0:
+            return False
+        if row + 1 < len(offsets) and (self.state.shop.lines.kind[offsets[row] : offsets[row + 1]] != _SHOWN).any():
+            return True
+        return row in live and bool((live[row].kind != _SHOWN).any())
+
+    def _bought(self, row: int) -> list[int]:
+        own = self.state.history(row)
+        bought: list[int] = np.unique(own.item[own.purchase]).tolist()
+        return bought
+
     def _fill(self, found: Recommendation, row: int, k: int, allowed: Flags, repeats: Repeats) -> Recommendation:
         """Add popular products to a list that is too short; never what the customer must not see again."""
-        own = self.state.history(row)
-        bought = own.item[own.purchase].tolist() if repeats == "exclude" else []
+        bought = self._bought(row) if repeats == "exclude" else []
         items, _ = self._popular(k - len(found.items), allowed, without=[*found.items, *bought])
         low = min(found.scores, default=0.0)
-        return replace(
+        filled = replace(
             found, items=[*found.items, *items], scores=[*found.scores, *[low] * len(items)], filled=len(items)
         )
+        if found.items or not items:
+            return filled
+        reason = "no product that is ranked for this customer may be shown; popular ones that may stand in"
+        return replace(filled, served_by="popular", fallback=True, reason=reason)
+
+    def _completed(
+        self, found: Recommendation, row: int, k: int, repeats: Repeats, permitted: Permitted, rules: Rules
+    ) -> Recommendation:
+        """Where what ranks and what is popular is too little: what sold within a year, then what is newest."""
+        usable = permitted.mask.copy()
+        usable[[*found.items, *(self._bought(row) if repeats == "exclude" else [])]] = False
+        items, sold = self._rest(usable, k - len(found.items))
+        if found.items:
+            scores = [*found.scores, *[min(found.scores)] * len(items)]
+            filled = 0 if found.cold_start else found.filled + len(items)
+            return replace(found, items=[*found.items, *items], scores=scores, filled=filled)
+        if items:
+            reason = "no product that is ranked or popular may be shown; what sold within a year or is new stands in"
+            filled = 0 if found.cold_start else len(items)
+            found = replace(found, items=items, scores=sold, filled=filled, fallback=True)
+        elif permitted.mask.any():
+            reason = "no product may be shown: the customer has bought all that might be"
+        else:
+            reason = self.arranger.why_nothing(rules, permitted.base)
+        return replace(found, served_by="popular", reason=reason)
+
+    def _rest(self, usable: Flags, k: int) -> tuple[list[int], list[float]]:
+        facts, created = self.state.facts, np.nan_to_num(self.arranger.created(), nan=-np.inf)
+        sold: F64 = np.zeros(len(usable))
+        sold[: facts.num_items] = facts.buyers(365.0)
+        rows = np.flatnonzero(usable)
+        top = rows[np.lexsort((-created[rows], -sold[rows]))[:k]]
+        return top.tolist(), sold[top].tolist()
 
 
 def _rows(rows: Sequence[int]) -> np.ndarray[tuple[int], np.dtype[np.int32]]:

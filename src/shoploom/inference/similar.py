@@ -59,6 +59,10 @@ class SimilarItems:
             usable &= scores > 0
         return _best(scores, usable, k, self.basis)
 
+    def vectors(self, shop: ShopArrays) -> F32 | None:
+        """(I, D) vectors of length 1; None where the version has no item vectors. The first call may take seconds."""
+        return None if self._source is None else self._vectors(shop)
+
     def together(self, item: int, count: int) -> F64:
         """(count,) cosine of the sets of buyers: shared buyers over the root of the product of both counts."""
         facts, lines = self._facts, self._facts.lines

@@ -15,6 +15,7 @@ from shoploom import __version__
 from shoploom.data.workspace import Workspace
 from shoploom.errors import ShoploomError
 from shoploom.inference.engine import Engine
+from shoploom.inference.lists import Lists
 from shoploom.serving import failures
 from shoploom.serving.dashboard import pages
 from shoploom.serving.gate import Gate
@@ -37,19 +38,21 @@ def create_app(workspace: Workspace, *, engine: Engine | None = None, watch_seco
         watch_seconds: How often the registry and the event log are looked at for what other processes did.
     """
     if engine is None:
-        engine = Engine(workspace)
+        engine = Engine(workspace, max_ms=workspace.config.serve.max_ms)
         engine.follow_champion()
     metrics, config = Metrics(engine), workspace.config.serve
     service = Service(workspace, engine, metrics, CapacityLimiter(QUICK_THREADS), CapacityLimiter(SLOW_THREADS))
+    lists = Lists(engine)
     app = FastAPI(
         title=f"Shoploom: {workspace.config.shop.name}",
         summary="One multi-task model for a whole shop.",
         version=__version__,
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan(service, watch_seconds),
+        lifespan=_lifespan(service, lists, watch_seconds),
     )
     app.state.service = service
+    app.state.lists = lists
     failures.install(app)
     for router in ROUTERS:
         app.include_router(router)
@@ -65,11 +68,11 @@ def create_app(workspace: Workspace, *, engine: Engine | None = None, watch_seco
     return app
 
 
-def _lifespan(service: Service, seconds: float) -> Callable[[Any], Any]:
+def _lifespan(service: Service, lists: Lists, seconds: float) -> Callable[[Any], Any]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         del app
-        watching = asyncio.create_task(_watch(service, seconds))
+        watching = asyncio.create_task(_watch(service, lists, seconds))
         yield
         watching.cancel()
         with suppress(asyncio.CancelledError):
@@ -78,13 +81,14 @@ def _lifespan(service: Service, seconds: float) -> Callable[[Any], Any]:
     return lifespan
 
 
-async def _watch(service: Service, seconds: float) -> None:
-    """Follow what the command line does beside the service: promotions, rollbacks, events."""
+async def _watch(service: Service, lists: Lists, seconds: float) -> None:
+    """Follow what the command line does beside the service: promotions, rollbacks, events; keep lists quick."""
     while True:
-        await asyncio.sleep(seconds)
         try:
             if await service.run_slow(service.engine.follow_champion):
                 LOG.info("now serving %s", service.engine.current.version)
             await service.run_slow(service.engine.follow_log)
+            await service.run_slow(lists.warm)
         except ShoploomError as error:
             LOG.warning("could not follow the workspace: %s", error)
+        await asyncio.sleep(seconds)

@@ -32,6 +32,7 @@ def serve(
     *,
     host: str | None = None,
     port: int | None = None,
+    max_ms: float | None = None,
     started: Callable[[str], None] | None = None,
 ) -> None:
     """Serve until interrupted.
@@ -40,6 +41,7 @@ def serve(
         workspace: Whose champion serves; it may be trained later.
         host: Address; default from ``[serve]`` of the configuration.
         port: TCP port; default likewise.
+        max_ms: Milliseconds that an ensemble may take per answer, 0 for no limit; default likewise.
         started: Called with the address once models are loaded, just before the port opens.
 
     Raises:
@@ -52,7 +54,7 @@ def serve(
     host = host or workspace.config.serve.host
     port = port or workspace.config.serve.port
     check_binding(workspace, host)
-    engine = Engine(workspace)
+    engine = Engine(workspace, max_ms=workspace.config.serve.max_ms if max_ms is None else max_ms)
     engine.follow_champion()
     warm_up(engine)
     _one_thread()

@@ -190,7 +190,7 @@ class LightgbmRanker:
         pairs = pairs_of(histories, when, num_items=count, timezone=shop.timezone, kept=kept)
         exclude = excludes(cases, by_default=self.new_only)
         rules = rules_of(cases, histories, self.sold.merchandise(count), count, exclude=exclude)
-        question = Question(pairs, cases.units, when, as_of, rules)
+        question = Question(pairs, shop.persons(cases.units), when, as_of, rules)
         reach = replace(self.recipe.reach, popular=max(self.recipe.reach.popular, cases.k))
         return question, candidates(question, state, reach)
 

@@ -162,7 +162,7 @@ class SharedAnswers:
         view, vectors = self.prepared(shop)
         states, rates = [], []
         for part in _chunks(units, CHUNK):
-            visits = view.visits(part)
+            visits = view.visits(part, shop=shop)
             as_of = np.full((len(part), 1), shop.end - view.shop.end)
             places = torch.from_numpy(visits.line_items.astype(np.int64))
             state = self.model.encode_customers(visit_batch(visits, as_of, vectors, places))
@@ -185,7 +185,7 @@ class SharedAnswers:
             rows = slice(start, start + len(part))
             start += len(part)
             state = self._states(shop, part)[0]
-            past = view.past(part, np.full(len(part), shop.end))
+            past = view.past(part, np.full(len(part), shop.end), shop=shop)
             found = view.candidates(past, when[rows], exclude_own=exclude, allowed=cases.allowed, reach=reach)
             picked = vectors[torch.from_numpy(np.maximum(found.items, 0).astype(np.int64))]
             viewed = self.model.shared("customer", state, task.name)

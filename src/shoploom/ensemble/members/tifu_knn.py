@@ -92,7 +92,7 @@ class NeighbourBlend:
         rules = rules_of(cases, histories, self.sold.merchandise(count), count, exclude=exclude)
         small = ((1e-3 if self.own else 1e-3 * SMALL) * self.sold.shares(count)).astype(np.float32)
         vectors, parts = vectors_of(pairs, len(cases)), []
-        for block in self.near.blocks(pairs, cases.units):
+        for block in self.near.blocks(pairs, shop.persons(cases.units)):
             scores = np.tile(small, (len(block.scores), 1))
             scores[:, : block.scores.shape[1]] += (1 - self.own) * block.scores[:, :count]
             if self.own:

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from shoploom.serving.routes import customers, events, health, models, predictions, products, recommend
+from shoploom.serving.routes import (
+    customers,
+    ensemble,
+    events,
+    explain,
+    health,
+    lists,
+    models,
+    predictions,
+    products,
+    recommend,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     recommend.ROUTER,
+    explain.ROUTER,
+    lists.ROUTER,
     customers.ROUTER,
     products.ROUTER,
     predictions.ROUTER,
     events.ROUTER,
     models.ROUTER,
+    ensemble.ROUTER,
     health.ROUTER,
 )
