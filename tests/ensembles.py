@@ -5,7 +5,6 @@ Which members collaborate, and what they are worth, is made up, so that the same
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +70,7 @@ def ensemble_of(shop: ShopArrays, name: str) -> Fused:
 def publish_ensembles(workspace: Workspace, *, promote: bool = True) -> str:
     """Publish an ensemble for each ranking, and a member that answers alone for two other tasks."""
     tables = workspace.load_tables()
-    shop = ShopArrays.build(replace(tables, clock=workspace.config.clock))
+    shop = ShopArrays.build(tables)
 
     def write(folder: Path) -> dict[str, Any]:
         tasks: dict[str, Any] = {"category": {"missing": "too few labelled products"}}

@@ -18,7 +18,6 @@ from shoploom.inference.live import day_at
 from shoploom.inference.rerank import Arrangement, Wishes
 from shoploom.inference.rules import BOUGHT
 from shoploom.inference.served import Recommendation, Served
-from shoploom.inference.state import IMPRESSION
 from shoploom.tasks.base import Repeats
 
 
@@ -116,7 +115,7 @@ def _impressions(
         events.append(
             {
                 schema.EVENT_ID: f"shown-{hashlib.blake2b(key.encode(), digest_size=12).hexdigest()}",
-                schema.TYPE: IMPRESSION,
+                schema.TYPE: schema.IMPRESSION,
                 schema.PRODUCT: product,
                 schema.REQUEST: request_id,
                 schema.POSITION: place + 1,

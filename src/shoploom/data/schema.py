@@ -39,9 +39,9 @@ END: Final = "end"
 KIND: Final = "kind"
 SHARE: Final = "share"
 
-PURCHASE, REFUND = "purchase", "refund"
+PURCHASE, REFUND, IMPRESSION = "purchase", "refund", "impression"
 EVENT_TYPES: Final = (
-    "impression",
+    IMPRESSION,
     "search",
     "view",
     "click",

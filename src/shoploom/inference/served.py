@@ -24,13 +24,13 @@ from shoploom.inference.rerank import Applied, Arrangement, Arranger, Permitted
 from shoploom.inference.rules import BOUGHT, Rules
 from shoploom.inference.shared_cache import reread, undisturbed
 from shoploom.inference.similar import HasItemVectors, Similar, SimilarItems
-from shoploom.inference.state import IMPRESSION, ShopState
+from shoploom.inference.state import ShopState
 from shoploom.tasks import TASKS
 from shoploom.tasks.base import Cases, Classes, Numbers, Prediction, Ranked, Repeats, Task
 
 CACHED_ANSWERS = 50_000
 PLAIN = Arrangement()
-_SHOWN = schema.EVENT_TYPES.index(IMPRESSION)
+_SHOWN = schema.EVENT_TYPES.index(schema.IMPRESSION)
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,6 @@ from shoploom.inference.facts import Facts
 from shoploom.inference.live import USED, Columns, LiveLines, grow, lines_of
 from shoploom.inference.reasons import Reasons
 
-IMPRESSION = "impression"
-
 
 class ShopState:
     """The shop that answers are given about. Readers need no lock; writers take turns.
@@ -125,8 +123,8 @@ class ShopState:
         Searches name no product, and impressions are what the shop did, not the customer: both are left out.
         """
         named, kinds = events[schema.PRODUCT], events[schema.TYPE]
-        if None in named or IMPRESSION in kinds:
-            kept = [at for at, one in enumerate(named) if one is not None and kinds[at] != IMPRESSION]
+        if None in named or schema.IMPRESSION in kinds:
+            kept = [at for at, one in enumerate(named) if one is not None and kinds[at] != schema.IMPRESSION]
             events = {name: [column[at] for at in kept] for name, column in events.items()}
         if not events[schema.PRODUCT]:
             return 0
