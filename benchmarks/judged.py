@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.judged_baskets import run_baskets
 from benchmarks.judged_sequences import run_sequences
 from benchmarks.judged_shop import run_shop
 from shoploom.errors import ShoploomError, UsageError, unknown_name
@@ -26,6 +27,7 @@ FAMILIES: Mapping[str, Callable[..., dict[str, Any]]] = {
     "shop": run_shop,
     "leave_one_out": run_sequences,
     "sessions": run_sequences,
+    "next_basket": run_baskets,
 }
 
 

@@ -89,18 +89,11 @@ def run_sequences(
             found = lists[member]
         else:
             fusion = fused.fusion if name in (SERVED, FUSION) else others[name]
-            found = replace_fusion(fused, fusion).fused(split.prefixes, lists, split.depth)
+            found = FusedNextItem(members, fusion, repeats=split.repeats).fused(split.prefixes, lists, split.depth)
         target = out / f"{name}.parquet" if len(models) > 1 else out
         target.parent.mkdir(parents=True, exist_ok=True)
         as_table(split, found).write_parquet(target)
     return {"task": task["task"], "seed": seed, "size": size, "models": list(models)}
-
-
-def replace_fusion(fused: FusedNextItem, fusion: Any) -> FusedNextItem:
-    """The same members under another fusion."""
-    other = FusedNextItem(list(fused.members.values()), fusion, repeats=fused.repeats)
-    other.popularity = fused.popularity
-    return other
 
 
 def read_split(folder: Path, task: Mapping[str, Any]) -> Split:

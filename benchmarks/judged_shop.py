@@ -105,7 +105,7 @@ def _predict(
     for head, about in task["heads"].items():
         if head not in build.members:
             continue
-        member = _member(model, head, shop, build, seed)
+        member = member_of(model, head, shop, build, seed)
         inputs = pl.read_parquet(folder / about["inputs"])
         cases = cases_of(head, inputs, shop)
         prediction = member.predict(shop, cases)
@@ -115,7 +115,7 @@ def _predict(
     return answered
 
 
-def _member(model: str, head: str, shop: ShopArrays, build: Build, seed: int) -> Member:
+def member_of(model: str, head: str, shop: ShopArrays, build: Build, seed: int) -> Member:
     """The serving member, the shared model, or a rival where it knows the head (else the serving member)."""
     if model == "shared":
         return Shared(build.answers, head)

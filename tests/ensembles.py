@@ -12,7 +12,6 @@ import numpy as np
 
 from shoploom.data.arrays import ShopArrays
 from shoploom.data.workspace import Workspace
-from shoploom.ensemble.context import Context
 from shoploom.ensemble.court import FUSED
 from shoploom.ensemble.fused import Fused, Rung
 from shoploom.ensemble.fusions import FUSIONS
@@ -54,8 +53,8 @@ def panel_of(name: str) -> Panel:
         )
         for count in range(len(roles), 1, -1)
     )
-    fusions = {kind: rungs[0].value - 0.01 * place for place, kind in enumerate(reversed(list(FUSIONS)))}
-    fusions["rank_average"] = rungs[0].value + 0.001
+    fusions = {kind: rungs[0].value - 0.01 * place for place, kind in enumerate(FUSIONS, start=1)}
+    fusions["rank_average"] = rungs[0].value
     chosen = next(one for one in rungs if one.ms <= BUDGET)
     return Panel("rank_average", fusions, roles, rungs, chosen, Ranked(np.zeros((0, 1), np.int32), np.zeros((0, 1))))
 
@@ -64,7 +63,7 @@ def ensemble_of(shop: ShopArrays, name: str) -> Fused:
     """What the panel chose, fitted."""
     kept = panel_of(name).rung.members
     rungs = [one for one in panel_of(name).rungs if set(one.members) <= set(kept)]
-    return Fused({one: _fitted(shop, name, one) for one in kept}, rungs, Context.fit(shop))
+    return Fused({one: _fitted(shop, name, one) for one in kept}, rungs)
 
 
 def publish_ensembles(workspace: Workspace, *, promote: bool = True) -> str:

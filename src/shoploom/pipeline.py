@@ -22,7 +22,6 @@ from shoploom.data.arrays import ShopArrays, moment_of
 from shoploom.data.memory import give_back_memory
 from shoploom.data.workspace import Workspace
 from shoploom.ensemble.beside import Stopped, beside
-from shoploom.ensemble.context import Context
 from shoploom.ensemble.court import BLEND, FUSED, SHARED, Verdict, judge
 from shoploom.ensemble.fused import DEPTH, Fused
 from shoploom.ensemble.fusion import Blend
@@ -298,17 +297,17 @@ def _refit(
     for name, verdict in build.verdicts.items():
         fitted: dict[str, Member] = {SHARED: Shared(build.answers, name), **rivals.result().get(name, {})}
         if verdict.served_by == FUSED:
-            build.members[name] = _ensemble(build.panels[name], fitted, shop)
+            build.members[name] = _ensemble(build.panels[name], fitted)
         elif verdict.served_by == BLEND and verdict.blend is not None:
             build.members[name] = Blend(fitted[SHARED], fitted[verdict.blend[1]], verdict.blend[2])
         else:
             build.members[name] = fitted[verdict.served_by]
 
 
-def _ensemble(panel: Panel, fitted: Mapping[str, Member], shop: ShopArrays) -> Fused:
+def _ensemble(panel: Panel, fitted: Mapping[str, Member]) -> Fused:
     """The chosen rung and those below it, on members that were fitted on everything."""
     rungs = [one for one in panel.rungs if set(one.members) <= set(panel.rung.members)]
-    return Fused({name: fitted[name] for name in panel.rung.members}, rungs, Context.fit(shop))
+    return Fused({name: fitted[name] for name in panel.rung.members}, rungs)
 
 
 def _serving(build: Build, name: str) -> tuple[str, ...]:

@@ -170,7 +170,7 @@ def _told(
         told = [Contribution(item, score, {name: rank}, {name: 1.0}) for rank, (item, score) in enumerate(own, start=1)]
         return [*told, *(Contribution(item, score, {}, {}) for item, score in ranked[len(own) :])], (name,), []
     rung = member.rung
-    unhurried = Fused(member.members, [rung], member.context)
+    unhurried = Fused(member.members, [rung])
     cases = Cases(
         np.array([row], dtype=np.int32),
         when=np.array([found.when]),
@@ -184,9 +184,7 @@ def _told(
     return [*told, *rest[: k - len(told)]], rung.members, sorted(name for name, _ in unhurried.dropped)
 
 
-def _view(
-    name: str, entry: Mapping[str, Any], *, max_ms: float | None, budget_ms: float | None
-) -> dict[str, Any]:
+def _view(name: str, entry: Mapping[str, Any], *, max_ms: float | None, budget_ms: float | None) -> dict[str, Any]:
     task: Task | None = TASKS.load(name)() if name in TASKS else None
     panel, served_by = entry.get("panel"), entry.get("served_by")
     together = served_by == FUSED and panel is not None
@@ -204,40 +202,51 @@ def _view(
         "max_ms": max_ms,
     }
     view["note"] = None if together else _why_alone(view, panel)
-    return view if panel is None else view | _panel(panel, max_ms, together=together)
+    return view if panel is None else view | _panel(panel, max_ms, budget_ms, together=together)
 
 
-def _panel(panel: Mapping[str, Any], max_ms: float | None, *, together: bool) -> dict[str, Any]:
-    """Fusions and members best first, the ladder largest first, and what is expected of the rung that answers."""
-    full, rung = panel["fusions"][panel["fusion"]], serving_rung(panel, max_ms)
-    best = serving_rung(panel, None)
+def _panel(
+    panel: Mapping[str, Any], max_ms: float | None, budget_ms: float | None, *, together: bool
+) -> dict[str, Any]:
+    """Fusions best first, members most important first, the ladder largest first, what to expect of who answers."""
+    full = panel["fusions"][panel["fusion"]]
+    rung, best = serving_rung(panel, max_ms), serving_rung(panel, None)
+    fusions = sorted(panel["fusions"].items(), key=lambda one: -one[1])
+    ladder = sorted(panel["rungs"], key=lambda one: -len(one["members"]))
+    change = round(rung["value"] - best["value"], 6)
     return {
         "fusion": panel["fusion"],
-        "fusions": [
-            {"fusion": name, "value": value} for name, value in sorted(panel["fusions"].items(), key=lambda one: -one[1])
-        ],
+        "fusions": [{"fusion": name, "value": value} for name, value in fusions],
         "members": [
-            {"member": name, **one, "difference": one["without"] - full} for name, one in panel["members"].items()
+            {"member": name, **one, "difference": round(one["without"] - full, 6)}
+            for name, one in panel["members"].items()
         ],
-        "rungs": [
-            {**one, "kept": set(one["members"]) <= set(panel["serves"]), "serves": together and one is rung}
-            for one in sorted(panel["rungs"], key=lambda one: -len(one["members"]))
-        ],
-        "expected": {**rung, "of": len(panel["serves"]), "best": best["value"],
-                     "difference": rung["value"] - best["value"]},
-    }  # fmt: skip
+        "rungs": [_rung(one, panel, max_ms, budget_ms) | {"serves": together and one is rung} for one in ladder],
+        "expected": {**rung, "of": len(panel["serves"]), "best": best["value"], "difference": change},
+    }
+
+
+def _rung(
+    rung: Mapping[str, Any], panel: Mapping[str, Any], max_ms: float | None, budget_ms: float | None
+) -> dict[str, Any]:
+    """With ``kept``, whether the version has it, and ``above``: the service's limit or the training's budget."""
+    kept = set(rung["members"]) <= set(panel["serves"])
+    most = max_ms if kept else budget_ms
+    above = ("limit" if kept else "budget") if most is not None and rung["ms"] > most else None
+    return {**rung, "kept": kept, "above": above}
 
 
 def _why_alone(view: Mapping[str, Any], panel: Mapping[str, Any] | None) -> str:
     if view["missing"]:
-        return f"{view['task']} is off: {view['missing']}"
+        return f"off for this shop: {view['missing']}"
     who = "a blend of two members answers" if view["served_by"] == BLEND else f"{view['served_by']} answers alone"
     text = f"{who}: {view['reason'] or 'the version does not say why'}"
     if view["shape"] != RANKING:
         return text
     if panel is None:
         return f"{text}; {UNTRIED}"
-    return f"{text}; the ensemble that was tried reached {view['metric']} {serving_rung(panel, None)['value']:.4f}"
+    reached = serving_rung(panel, None)["value"]
+    return f"{text}; the ensemble that was tried is no better: {view['metric']} {reached:.4f}"
 
 
 def _note(served: Served, task: str, found: Recommendation) -> str | None:
@@ -259,6 +268,5 @@ def _ranks(ranks: Mapping[str, int]) -> dict[str, int | None]:
 
 def _dropped(engine: Engine, task: str) -> list[dict[str, Any]]:
     """Who was left out of how many answers since the engine started."""
-    counts = sorted(dict(engine.dropped.get(task, {})).items())
-    return [{"member": member, "reason": reason, "count": count} for (member, reason), count in counts]
-
+    counts = dict(engine.dropped[task]) if task in engine.dropped else {}
+    return [{"member": member, "reason": reason, "count": count} for (member, reason), count in sorted(counts.items())]

@@ -45,11 +45,12 @@ def show(
     manifest, limit = shop.registry.manifest(name), shop.config.serve.max_ms or None
     views = of_version(manifest, max_ms=limit, only=task)
     out.read(shop.registry.folder(name))
-    for view in views.values():
-        _print(out, view)
     lists = {} if customer is None else _lists(shop, name, task, customer, limit)
-    for one, found in lists.items():
-        _print_list(out, one, found)
+    for one, view in views.items():
+        if customer is None:
+            _print(out, view)
+        elif one in lists:
+            _print_list(out, view, lists[one])
     tried = next((one for one, view in views.items() if view["together"]), None)
     if customer is None and tried is not None:
         out.next(f"shoploom ensemble show {tried} --customer ID{option_text(workspace)}")
@@ -87,7 +88,7 @@ def _print(out: Output, view: View) -> None:
     from shoploom.apps.ensemble import expectation
 
     if "fusion" not in view:
-        out.say(view["note"])
+        out.say(f"{view['task']}: {view['note']}")
         return
     out.title(f"{view['task']}: {view['title']}")
     out.say(view["note"] or f"served by an ensemble ({view['fusion']}): {view['reason']}")
@@ -122,16 +123,16 @@ def _print_members(out: Output, view: View, metric: str) -> None:
 def _print_ladder(out: Output, view: View, metric: str) -> None:
     rows = []
     for one in view["rungs"]:
-        mark = "serves" if one["serves"] else "" if one["kept"] else "not kept"
-        over = view["max_ms"] is not None and one["kept"] and one["ms"] > view["max_ms"]
-        marks = ", ".join(part for part in (mark, "above the limit" if over else "") if part)
+        mark = "serves" if one["serves"] else "not kept" if not one["kept"] else ""
+        marks = ", ".join(part for part in (mark, f"above the {one['above']}" if one["above"] else "") if part)
         rows.append((", ".join(one["members"]), _number(one["value"]), f"{one['ms']:.2f}", marks))
     out.table(("ladder: these members together", metric, "ms per answer", ""), rows, right=(1, 2))
 
 
-def _print_list(out: Output, task: str, found: View) -> None:
+def _print_list(out: Output, view: View, found: View) -> None:
     """A customer's list: with each member the rank of a product and the member's share of its score."""
-    out.title(f"{task}: who puts what on the list of customer {found['customer_id']}")
+    how = f"an ensemble ({view['fusion']})" if view["together"] else view["served_by"]
+    out.title(f"{view['task']}: who puts what on the list of customer {found['customer_id']}, made by {how}")
     names = found["members"]
     rows = [
         (str(one["position"]), one["product_id"], str(one["title"] or ""), *(_told(one, name) for name in names))
@@ -141,7 +142,9 @@ def _print_list(out: Output, task: str, found: View) -> None:
     out.table(header, rows, right=(0, *range(3, 3 + len(names))))
     if names:
         shares = ", ".join(f"{name} {share:.0%}" for name, share in found["shares"].items())
-        out.say(f"rank with each member (– beyond its first {found['depth']}) and its share of the score; in all {shares}")
+        out.say(
+            f"rank with each member (– beyond its first {found['depth']}) and its share of the score; in all {shares}"
+        )
     if found["note"]:
         out.say(f"note: {found['note']}")
     for name in found["dropped"]:

@@ -43,9 +43,7 @@ def serve(
     run_service(out, shop, host, port, max_ms=max_ms)
 
 
-def run_service(
-    out: Output, shop: Shop, host: str | None, port: int | None, *, max_ms: float | None = None
-) -> None:
+def run_service(out: Output, shop: Shop, host: str | None, port: int | None, *, max_ms: float | None = None) -> None:
     """Serve, and say where once the model is loaded."""
     champion = shop.registry.champion()
     config = shop.config.serve if max_ms is None else replace(shop.config.serve, max_ms=max_ms)

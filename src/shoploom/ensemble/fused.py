@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from shoploom.data.arrays import F64, ShopArrays
-from shoploom.ensemble.context import Context
+from shoploom.ensemble.context import in_context
 from shoploom.ensemble.fusions import FUSIONS
 from shoploom.ensemble.fusions.base import Fusion
 from shoploom.ensemble.fusions.pool import Pool, top
@@ -66,18 +66,16 @@ class Fused:
     Args:
         members: Fitted, by name.
         rungs: At least one; each names some of the members.
-        context: Fitted.
         max_ms: Time that one answer may take; None: as long as all members take.
     """
 
     name: ClassVar[str] = "fused"
 
     def __init__(
-        self, members: Mapping[str, Member], rungs: Sequence[Rung], context: Context, *, max_ms: float | None = None
+        self, members: Mapping[str, Member], rungs: Sequence[Rung], *, max_ms: float | None = None
     ) -> None:
         self.members = dict(members)
         self.rungs = sorted(rungs, key=lambda one: -one.value)
-        self.context = context
         self.max_ms = max_ms
         self.dropped: Counter[tuple[str, str]] = Counter()
 
@@ -85,7 +83,6 @@ class Fused:
         """Fit the members; the fusions stay."""
         for member in self.members.values():
             member.fit(shop, task, seed=seed)
-        self.context = Context.fit(shop)
 
     @property
     def rung(self) -> Rung:
@@ -128,7 +125,7 @@ class Fused:
         if not answered:
             raise NotReadyError("no member of the ensemble could answer; the service's log says why")
         lists, fusion = self._fitting(rung, lists, answered)
-        return self.context.about(shop, cases, Pool.of(lists)), fusion
+        return in_context(shop, cases, Pool.of(lists)), fusion
 
     def _asked(self, name: str, shop: ShopArrays, cases: Cases) -> Ranked | None:
         try:
@@ -153,7 +150,7 @@ class Fused:
     def save(self, folder: Path) -> None:
         """Each member and each rung's fusion in a folder of its own."""
         rungs = [{"members": one.members, "value": one.value, "ms": one.ms} for one in self.rungs]
-        save_state(folder, {"members": list(self.members), "rungs": rungs}, {"sales": self.context.sales})
+        save_state(folder, {"members": list(self.members), "rungs": rungs})
         for number, one in enumerate(self.rungs):
             settings, arrays = one.fusion.state()
             save_state(folder / f"rung{number}", {"fusion": one.fusion.name, "state": settings}, arrays)
@@ -163,10 +160,10 @@ class Fused:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The saved ensemble."""
-        settings, arrays = load_state(folder)
+        settings, _ = load_state(folder)
         members = {name: MEMBERS.load(name).load(folder / "members" / name) for name in settings["members"]}
         rungs = [_rung(folder / f"rung{number}", about) for number, about in enumerate(settings["rungs"])]
-        return cls(members, rungs, Context(arrays["sales"]))
+        return cls(members, rungs)
 
 
 def _rung(folder: Path, about: Mapping[str, Any]) -> Rung:

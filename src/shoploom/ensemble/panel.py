@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from shoploom.data.arrays import ShopArrays
 from shoploom.data.keys import Rows
-from shoploom.ensemble.context import Context
+from shoploom.ensemble.context import in_context
 from shoploom.ensemble.fused import DEPTH, Rung
 from shoploom.ensemble.fusions import FUSIONS
 from shoploom.ensemble.fusions.base import Fusion
@@ -134,7 +134,7 @@ class _Bench:
     def __init__(self, task: Task, shop: ShopArrays, cases: Cases, lists: Mapping[str, Ranked], seed: int) -> None:
         self.task, self.cases, self.seed = task, cases, seed
         shallow = {name: one.first(DEPTH) for name, one in lists.items()}
-        self.pool = Context.fit(shop).about(shop, cases, Pool.of(shallow))
+        self.pool = in_context(shop, cases, Pool.of(shallow))
         self.fold = folds(cases.units)
         self._lists: dict[tuple[str, frozenset[str]], Ranked] = {}
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from shoploom.data.orders import local_days
 from shoploom.errors import UsageError
 from shoploom.inference.customer_groups import RECENT_DAYS, known_attribute, with_value
 from shoploom.inference.found import Ask, Found, Note, Shelf, best, fused, held
+from shoploom.inference.live import day_at
 from shoploom.inference.reasons import Reason
 from shoploom.inference.rhythm import AHEAD_DAYS
 from shoploom.inference.served import Recommendation
@@ -135,14 +137,15 @@ def new_arrivals(
     state, row = shelf.state, shelf.row(customer)
     when = shelf.day(ask, row)
     rows, since = shelf.tables.arrivals()
-    usable = held(state.allowed(ask.filters), rows) & (since <= when)
+    known = max(when, day_at(datetime.now(UTC))) if ask.when is None else when  # data may end before what is new now
+    usable = held(state.allowed(ask.filters), rows) & (since <= known)
     rows, since = rows[usable], since[usable]
     young = min(int((since > when - days).sum()), MOST_NEW)
     rows, since = rows[: max(young, ask.k)], since[: max(young, ask.k)]
     day = dict(zip(rows.tolist(), since.tolist(), strict=True))
     liked, about = _liked(shelf, row, attribute, value, when)
     near = _near(shelf, rows, liked)
-    items, scores = rows.tolist(), np.exp2((since - when) / days).tolist()
+    items, scores = rows.tolist(), np.exp2(np.minimum(0.0, since - when) / days).tolist()
     if near is not None:
         popular = _selling_order(shelf, rows, len(rows))
         items, scores = fused([(1.0, best(rows, near.scores, len(rows))[0]), (POPULAR_WEIGHT, popular)])

@@ -17,6 +17,8 @@ from shoploom.model.sequence import Block, SequenceNet, sampled_softmax
 
 BATCHES = 45
 """Fewer, larger batches learn less in the same number of epochs: .643 against .676 recall@20 on Yoochoose."""
+FULL, LEAST = 150_000, 18
+"""Few events are soon learned by heart: on 57,000 clicks 40 epochs lose .02 of recall@20 to 20."""
 Heard = Callable[[int, int, Mapping[str, float]], None]
 
 
@@ -25,7 +27,7 @@ class SequenceRecipe:
     """How a net is trained.
 
     Args:
-        epochs: Passes over all sequences.
+        epochs: Passes over all sequences at most; of fewer than ``FULL`` events there are fewer, ``LEAST`` at least.
         tokens: Events per batch at most; of few events there are at least ``BATCHES`` batches in an epoch.
         negatives: Drawn per batch, shared by all its questions.
         power: Of the popularity by which they are drawn; 0 is evenly.
@@ -91,7 +93,7 @@ def train_sequence_net(
     chance /= chance.sum()
     edges = np.cumsum(chance)
     log_q = torch.from_numpy(np.log(chance * len(chance)).astype(np.float32))
-    epochs = max(1, round(recipe.epochs * share))
+    epochs = max(1, round(min(recipe.epochs, max(LEAST, recipe.epochs * len(used.items) / FULL)) * share))
     tokens = int(np.clip(len(used.items) / BATCHES, 2 * recipe.length, recipe.tokens))
     optimiser = torch.optim.AdamW(
         net.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)

@@ -149,7 +149,7 @@ def test_places_without_a_score_earn_nothing():
 
 def test_standardised_scores_have_mean_0_and_spread_1_per_member_and_case():
     pool, _, _ = market(cases=7)
-    values, listed = pool.standardised(), pool.rank > 0
+    values, listed = pool.score, pool.rank > 0
     for case in range(7):
         for column in range(3):
             mine = values[(pool.row == case) & listed[:, column], column]

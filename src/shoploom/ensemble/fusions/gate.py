@@ -12,11 +12,11 @@ from shoploom.data.arrays import F32, F64, Flags
 from shoploom.ensemble.fusions.pool import Pool, normalised, useful
 from shoploom.ensemble.members.storage import Arrays
 
-STEPS = 150
-RATE = 0.05
+STEPS = 100
+RATE = 0.08
 PENALTY = 1e-3
 """Of the squared weights of the context: without reason to differ, all cases trust alike."""
-MOST_ROWS = 200_000
+MOST_ROWS = 40_000
 
 
 class Gate:
@@ -104,4 +104,4 @@ class Gate:
 
 def _opinions(pool: Pool) -> F32:
     """(n, M, 3) standardised score, credit, listed."""
-    return np.stack([pool.standardised(), pool.credit(), (pool.rank > 0).astype(np.float32)], axis=2)
+    return np.stack([pool.score, pool.credit(), (pool.rank > 0).astype(np.float32)], axis=2)

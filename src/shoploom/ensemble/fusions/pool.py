@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from shoploom.data.arrays import F32, F64, I32, Flags
-from shoploom.data.keys import Rows, distinct, find, group_starts
+from shoploom.data.keys import Rows, distinct, find
 from shoploom.tasks.base import Ranked, Truth
 
 RANK_OFFSET = 10.0
@@ -26,7 +26,8 @@ class Pool:
         members: M names.
         cases: B.
         row, item: (n,) case and item, sorted by both.
-        score: (n, M) as the member gave it, NaN where it does not list the item or gives it no score.
+        score: (n, M) in standard deviations of the member's own list of the case, clipped; 0 where it does not list
+            the item or gives it no score.
         rank: (n, M) from 1, 0 where the member does not list the item or gives it no score.
         context: (n, S) about the case and the item, for fusions that condition on it.
         names: S names of the context's columns.
@@ -70,11 +71,11 @@ class Pool:
         listed = {name: (one.items >= 0) & (one.scores != 0) & np.isfinite(one.scores) for name, one in lists.items()}
         keys = {name: _keys(one.items, width)[listed[name]] for name, one in lists.items()}
         every = distinct(np.concatenate(list(keys.values())))
-        score = np.full((len(every), len(lists)), np.nan, dtype=np.float32)
+        score = np.zeros((len(every), len(lists)), dtype=np.float32)
         rank = np.zeros((len(every), len(lists)), dtype=np.int32)
         for column, (name, one) in enumerate(lists.items()):
             place = find(every, keys[name])
-            score[place, column] = one.scores[listed[name]]
+            score[place, column] = _standardised(one.scores, listed[name])[listed[name]]
             ranks = np.broadcast_to(np.arange(1, one.items.shape[1] + 1, dtype=np.int32), one.items.shape)
             rank[place, column] = ranks[listed[name]]
         context = np.zeros((len(every), 0), dtype=np.float32)
@@ -97,6 +98,17 @@ class Pool:
             item=self.item[kept],
             score=self.score[kept][:, columns],
             rank=self.rank[kept][:, columns],
+            context=self.context[kept],
+        )
+
+    def rows(self, kept: Flags) -> Pool:
+        """Some of the candidates."""
+        return replace(
+            self,
+            row=self.row[kept],
+            item=self.item[kept],
+            score=self.score[kept],
+            rank=self.rank[kept],
             context=self.context[kept],
         )
 
@@ -131,20 +143,6 @@ class Pool:
         """
         return np.asarray(np.where(self.rank > 0, RANK_OFFSET / (RANK_OFFSET + self.rank), 0.0), dtype=np.float32)
 
-    def standardised(self) -> F32:
-        """(n, M) scores in standard deviations of the member's own list of the case, clipped; 0 where unlisted."""
-        listed = self.rank > 0
-        value = np.where(listed, self.score, 0.0).astype(np.float64)
-        starts = group_starts(self.row)
-        if not len(starts):
-            return value.astype(np.float32)
-        place = np.cumsum(np.isin(np.arange(len(self.row)), starts)) - 1
-        count = np.maximum(np.add.reduceat(listed.astype(np.float64), starts), 1.0)
-        mean = np.add.reduceat(value, starts) / count
-        off = np.where(listed, value - mean[place], 0.0)
-        spread = np.sqrt(np.add.reduceat(off**2, starts) / count)
-        return np.asarray(np.clip(off / np.maximum(spread[place], 1e-9), -CLIP, CLIP), dtype=np.float32)
-
 
 def top(pool: Pool, score: F64, k: int) -> Ranked:
     """The k candidates of each case with the highest score; equal ones by item."""
@@ -166,7 +164,7 @@ def normalised(values: F64) -> F64:
 
 
 def useful(pool: Pool, relevant: Flags, seed: int, *, most: int) -> tuple[Pool, Flags]:
-    """Cases with something right among their candidates, the others teach nothing; of many of them some.
+    """Cases with something right among their candidates, the others teach nothing; of many wrong candidates some.
 
     Args:
         pool: Candidates.
@@ -175,10 +173,21 @@ def useful(pool: Pool, relevant: Flags, seed: int, *, most: int) -> tuple[Pool, 
         most: Candidates, about, that are kept.
     """
     cases = distinct(pool.row[relevant])
-    number = max(1, int(most / max(1.0, len(pool) / max(1, pool.cases))))
-    if len(cases) > number:
-        cases = np.sort(np.random.default_rng([seed, 5]).choice(cases, number, replace=False))
-    return pool.take(cases), relevant[find(cases, pool.row) >= 0]
+    some, right = pool.take(cases), relevant[find(cases, pool.row) >= 0]
+    if len(some) <= most:
+        return some, right
+    share = max(0.02, (most - right.sum()) / max(1, len(some) - right.sum()))
+    kept = right | (np.random.default_rng([seed, 5]).random(len(some)) < share)
+    return some.rows(kept), right[kept]
+
+
+def _standardised(scores: F64, listed: Flags) -> F64:
+    """(B, k) each row in units of its own spread."""
+    count = np.maximum(listed.sum(axis=1, keepdims=True), 1)
+    value = np.where(listed, scores, 0.0)
+    off = np.where(listed, value - value.sum(axis=1, keepdims=True) / count, 0.0)
+    spread = np.sqrt((off**2).sum(axis=1, keepdims=True) / count)
+    return np.asarray(np.clip(off / np.maximum(spread, 1e-9), -CLIP, CLIP))
 
 
 def _keys(items: I32, width: int) -> Rows:

@@ -23,7 +23,7 @@ SESSION_DAYS: Final = 28.0
 """Orders of one customer within so many days are one session: single orders hold too little to be alike."""
 NEAREST: Final = 500
 """Sessions that are heard."""
-LENGTH: Final = 0.75
+LENGTH: Final = 1.0
 """Power of a session's size by which its likeness is divided: long sessions hold something of everything."""
 STATE_ORDERS: Final = 20
 """Of the customer's own, so many last orders are compared."""

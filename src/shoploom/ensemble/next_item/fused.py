@@ -24,7 +24,7 @@ from shoploom.tasks.base import Ranked
 DEPTH = 100
 BLOCK = 1000
 HELD_SHARE, MOST_HELD = 0.3, 5000
-CONTEXT = ("prefix_length", "item_popularity", "last_popularity", "in_prefix", "place_in_prefix")
+CONTEXT = ("prefix_length", "in_prefix", "place_in_prefix")
 
 
 class FusedNextItem:
@@ -42,7 +42,6 @@ class FusedNextItem:
         self.members = {one.name: one for one in members}
         self.fusion = fusion
         self.repeats = repeats
-        self.popularity: F32 = np.zeros(0, dtype=np.float32)
 
     def fit(self, train: Sequences, *, seed: int = 0, others: Sequence[Fusion] = ()) -> None:
         """Fit the members without some answers, the fusion on those, then the members on everything.
@@ -57,7 +56,7 @@ class FusedNextItem:
         known, asked, answers = held_out(train, seed)
         self._fit_members(known, seed)
         pool = Pool.of(self.lists(asked, DEPTH))
-        pool = pool.with_context(CONTEXT, self._context(pool, asked))
+        pool = pool.with_context(CONTEXT, _context(pool, asked))
         for fusion in (self.fusion, *others):
             fusion.fit(pool, answers[pool.row] == pool.item, seed=seed)
         self._fit_members(train, seed)
@@ -81,33 +80,17 @@ class FusedNextItem:
         return top(pool, self._score(pool, prefixes), k)
 
     def _score(self, pool: Pool, prefixes: Sequences) -> F64:
-        return self.fusion.score(pool.with_context(CONTEXT, self._context(pool, prefixes)))
+        return self.fusion.score(pool.with_context(CONTEXT, _context(pool, prefixes)))
 
     def _fit_members(self, train: Sequences, seed: int) -> None:
         for member in self.members.values():
             member.fit(train, seed=seed)
-        self.popularity = np.log1p(np.bincount(train.items, minlength=train.num_items)).astype(np.float32)
-
-    def _context(self, pool: Pool, prefixes: Sequences) -> F32:
-        """(n, len(CONTEXT)) about the prefix and the item."""
-        lengths = prefixes.lengths
-        last = prefixes.items[np.maximum(prefixes.offsets[1:] - 1, 0)] if len(prefixes.items) else np.zeros(0, int)
-        popularity = np.where(lengths > 0, self.popularity[last], 0.0) if len(last) else np.zeros(len(lengths))
-        key = prefixes.owners * prefixes.num_items + prefixes.items
-        order = np.lexsort((prefixes.ages, key))
-        unique, first = np.unique(key[order], return_index=True)
-        place = find(unique, pool.row * prefixes.num_items + pool.item)
-        age = prefixes.ages[order][first]
-        ago = np.where(place >= 0, age[place], 0) if len(age) else np.zeros(len(pool))
-        columns = [np.log1p(lengths)[pool.row], self.popularity[pool.item], popularity[pool.row]]
-        columns += [place >= 0, np.where(place >= 0, 1.0 / (1.0 + ago), 0.0)]
-        return np.column_stack(columns).astype(np.float32)
 
     def save(self, folder: Path) -> None:
         """Each member in a folder of its own, the fusion beside them."""
         settings, arrays = self.fusion.state()
         about: dict[str, Any] = {"members": list(self.members), "fusion": self.fusion.name, "repeats": self.repeats}
-        save_state(folder, about | {"state": settings}, arrays | {"popularity": self.popularity})
+        save_state(folder, about | {"state": settings}, arrays)
         for name, member in self.members.items():
             member.save(folder / name)
 
@@ -115,12 +98,21 @@ class FusedNextItem:
     def load(cls, folder: Path) -> Self:
         """The saved ensemble."""
         settings, arrays = load_state(folder)
-        popularity = arrays.pop("popularity")
         fusion: Fusion = FUSIONS.load(settings["fusion"]).from_state(settings["state"], arrays)
         members = [NEXT_ITEM.load(name).load(folder / name) for name in settings["members"]]
-        one = cls(members, fusion, repeats=settings["repeats"])
-        one.popularity = popularity
-        return one
+        return cls(members, fusion, repeats=settings["repeats"])
+
+
+def _context(pool: Pool, prefixes: Sequences) -> F32:
+    """(n, len(CONTEXT)) about the prefix and the item."""
+    key = prefixes.owners * prefixes.num_items + prefixes.items
+    order = np.lexsort((prefixes.ages, key))
+    unique, first = np.unique(key[order], return_index=True)
+    place = find(unique, pool.row * prefixes.num_items + pool.item)
+    age = prefixes.ages[order][first]
+    ago = np.where(place >= 0, age[place], 0) if len(age) else np.zeros(len(pool))
+    columns = [np.log1p(prefixes.lengths)[pool.row], place >= 0, np.where(place >= 0, 1.0 / (1.0 + ago), 0.0)]
+    return np.column_stack(columns).astype(np.float32)
 
 
 def held_out(train: Sequences, seed: int) -> tuple[Sequences, Sequences, Rows]:

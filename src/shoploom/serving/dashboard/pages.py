@@ -16,7 +16,7 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse
 from shoploom import __version__
 from shoploom.apps import models
 from shoploom.errors import NotFoundError
-from shoploom.serving.dashboard import views, words
+from shoploom.serving.dashboard import ensembles, views, words
 from shoploom.serving.keys import COOKIE, COOKIE_SECONDS, Keys
 from shoploom.serving.service import Service, service_of
 from shoploom.tasks.base import Repeats
@@ -129,6 +129,26 @@ async def product(request: Request, product_id: str) -> Response:
     service = service_of(request)
     found = await service.run_slow(views.product_page, service.engine, product_id)
     return pages_of(request).show("product.html", {"page": "products", **found})
+
+
+@ROUTER.get("/ensemble")
+async def ensemble(
+    request: Request, task: str = "", customer_id: Annotated[str, Query(max_length=512)] = ""
+) -> Response:
+    """Which members answer rankings together, and who put what on a customer's list."""
+    service = service_of(request)
+    found = await service.run_slow(ensembles.page, service.engine, task, customer_id)
+    return pages_of(request).show("ensemble.html", {"page": "ensemble", **found})
+
+
+@ROUTER.get("/parts/ensemble")
+async def ensemble_box(
+    request: Request, task: str, customer_id: Annotated[str, Query(max_length=512)] = ""
+) -> Response:
+    """The list of another customer."""
+    service = service_of(request)
+    found = await service.run_slow(ensembles.box, service.engine, task, customer_id)
+    return pages_of(request).show("_ensemble.html", found)
 
 
 @ROUTER.post("/versions/rollback")
