@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,18 +16,38 @@ from shoploom.tasks import TASKS
 from shoploom.tasks.base import Cases, Classes, Numbers, Prediction, Ranked
 from tests.shops import make_shop
 
-PAIRS = [(task, name) for task in TASKS for name in ("shared", *TASKS.load(task)().rivals) if name in MEMBERS]
+BESIDE = {
+    task: ("up_cf", "markov", "item_knn", "session_knn", "ease", "als", "content_based")
+    for task in ("next_basket", "new_for_you")
+}
+"""Members that can answer a task and are not among its rivals."""
+PAIRS = [
+    (task, name)
+    for task in TASKS
+    for name in dict.fromkeys(("shared", *TASKS.load(task)().rivals, *BESIDE.get(task, ())))
+    if name in MEMBERS
+]
 RANKERS = [(task, name) for task, name in PAIRS if TASKS.load(task)().shape == "ranking"]
+PERSONAL = [(task, name) for task, name in RANKERS if name not in ("popularity", "recent_popularity")]
+BY_HISTORY = [(task, name) for task, name in RANKERS if name not in ("shared", "content_based")]
+"""Those that know a product only by who bought it."""
 CUSTOMERS = [(task, name) for task, name in PAIRS if TASKS.load(task)().unit == "customer"]
 members = pytest.mark.parametrize(("task", "name"), PAIRS)
 rankers = pytest.mark.parametrize(("task", "name"), RANKERS)
+personal_rankers = pytest.mark.parametrize(("task", "name"), PERSONAL)
+rankers_by_history = pytest.mark.parametrize(("task", "name"), BY_HISTORY)
 customer_members = pytest.mark.parametrize(("task", "name"), CUSTOMERS)
 
 
 def test_the_table_is_not_empty():
     assert len(PAIRS) > 10
     assert len(RANKERS) > 5
-    assert set(MEMBERS) >= {name for _, name in PAIRS}
+    assert len(PERSONAL) > 5
+    assert len(BY_HISTORY) > 5
+
+
+def test_every_member_of_the_table_is_tried():
+    assert set(MEMBERS) == {name for _, name in PAIRS}
 
 
 @cache
@@ -52,6 +73,16 @@ def fitted(task: str, name: str, seed: int = 0) -> Any:
     member = MEMBERS.load(name)()
     member.fit(visible(task), TASKS.load(task)(), seed=seed)
     return member
+
+
+def bought(shop: ShopArrays, customer: int, lines: Lines) -> Lines:
+    """The lines as live purchases of one customer, just now."""
+    time = shop.end + np.linspace(0.0, 0.01, len(lines))
+    return replace(lines, customer=np.full(len(lines), customer, dtype=np.int32), time=time)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def arrays(prediction: Prediction) -> list[np.ndarray]:
@@ -111,13 +142,32 @@ def test_saving_and_loading_changes_nothing(task, name, tmp_path):
 
 @members
 def test_inputs_are_not_changed(task, name):
-    shop, cases = visible(task), cases_of(task).blind()
-    before = [shop.lines.time.copy(), shop.lines.item.copy(), shop.offsets.copy(), cases.units.copy()]
+    shop = visible(task)
+    live = bought(shop, 0, shop.lines.take(slice(0, 5)))
+    shop = replace(shop, live={0: live}) if (task, name) in CUSTOMERS else shop
+    allowed = np.arange(len(shop.items)) % 5 > 0 if (task, name) in RANKERS else None
+    cases = replace(cases_of(task).blind(), allowed=allowed)
+    given = [*(getattr(lines, one.name) for lines in (shop.lines, live) for one in fields(lines))]
+    given += [shop.offsets, cases.units] + ([] if allowed is None else [allowed])
+    before, catalogue = [one.copy() for one in given], shop.catalogue.clone()
     member = MEMBERS.load(name)()
     member.fit(shop, TASKS.load(task)(), seed=1)
     member.predict(shop, cases)
-    for one, other in zip(before, [shop.lines.time, shop.lines.item, shop.offsets, cases.units], strict=True):
+    for one, other in zip(before, given, strict=True):
         np.testing.assert_array_equal(one, other)
+    assert shop.catalogue.equals(catalogue)
+
+
+@members
+def test_answering_leaves_no_trace(task, name, tmp_path):
+    member, shop, cases = fitted(task, name), visible(task), cases_of(task).blind()
+    member.save(tmp_path / "before")
+    member.predict(shop, cases)
+    if (task, name) in CUSTOMERS:
+        live = {7: bought(shop, 7, shop.lines.take(slice(0, 9)))}
+        member.predict(replace(shop, live=live), Cases(np.array([-1, 7], dtype=np.int32), k=3))
+    member.save(tmp_path / "after")
+    assert contents(tmp_path / "before") == contents(tmp_path / "after") != {}
 
 
 @members
@@ -199,6 +249,45 @@ def test_live_events_reach_the_answer(task, name):
     busy = replace(shop, live={quiet: live})
     prediction = fitted(task, name).predict(busy, Cases(np.array([quiet], dtype=np.int32), k=5))
     assert all(len(one) == 1 for one in arrays(prediction))
+
+
+@personal_rankers
+def test_what_was_bought_a_moment_ago_changes_the_very_next_answer(task, name):
+    shop, member = visible(task), fitted(task, name)
+    case = cases_of(task).blind().take(np.array([3]))
+    customer = int(case.units[0])
+    first = member.predict(shop, case)
+    asked = first.items[0, :3]
+    donor = shop.lines.take(
+        np.array([int(np.flatnonzero((shop.lines.item == one) & shop.lines.goods)[0]) for one in asked])
+    )
+    busy = replace(shop, live={customer: bought(shop, customer, donor)})
+    then = member.predict(busy, case)
+    assert not same(first, then)
+    if task == "new_for_you":
+        assert not set(then.items[0].tolist()) & set(asked.tolist())
+
+
+@customer_members
+def test_a_loaded_member_reads_live_events_as_the_saved_one_does(task, name, tmp_path):
+    shop, member = visible(task), fitted(task, name)
+    member.save(tmp_path)
+    loaded = MEMBERS.load(name).load(tmp_path)
+    busy = replace(shop, live={5: bought(shop, 5, shop.lines.take(slice(40, 60)))})
+    cases = replace(cases_of(task).blind().take(np.arange(3)), units=np.array([5, -1, 6], dtype=np.int32))
+    assert same(loaded.predict(busy, cases), member.predict(busy, cases))
+
+
+@rankers_by_history
+def test_nobody_is_shown_what_never_sold(task, name):
+    shop = visible(task)
+    sold = np.bincount(shop.lines.item[shop.lines.purchase & (shop.lines.customer >= 0)], minlength=len(shop.items)) > 0
+    assert not sold.all()
+    cases = replace(cases_of(task).blind(), k=len(shop.items))
+    items = fitted(task, name).predict(shop, cases).items
+    assert sold[items[items >= 0]].all()
+    unknown = fitted(task, name).predict(shop, Cases(np.array([-1], dtype=np.int32), k=5)).items
+    assert sold[unknown].all()
 
 
 @rankers

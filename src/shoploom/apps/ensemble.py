@@ -221,16 +221,24 @@ def _panel(
             {"member": name, **one, "difference": round(one["without"] - full, 6)}
             for name, one in panel["members"].items()
         ],
-        "rungs": [_rung(one, panel, max_ms, budget_ms) | {"serves": together and one is rung} for one in ladder],
+        "rungs": [
+            _rung(one, panel, max_ms, budget_ms, together=together) | {"serves": together and one is rung}
+            for one in ladder
+        ],
         "expected": {**rung, "of": len(panel["serves"]), "best": best["value"], "difference": change},
     }
 
 
 def _rung(
-    rung: Mapping[str, Any], panel: Mapping[str, Any], max_ms: float | None, budget_ms: float | None
+    rung: Mapping[str, Any],
+    panel: Mapping[str, Any],
+    max_ms: float | None,
+    budget_ms: float | None,
+    *,
+    together: bool,
 ) -> dict[str, Any]:
     """With ``kept``, whether the version has it, and ``above``: the service's limit or the training's budget."""
-    kept = set(rung["members"]) <= set(panel["serves"])
+    kept = together and set(rung["members"]) <= set(panel["serves"])
     most = max_ms if kept else budget_ms
     above = ("limit" if kept else "budget") if most is not None and rung["ms"] > most else None
     return {**rung, "kept": kept, "above": above}

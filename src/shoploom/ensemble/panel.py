@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,6 +24,10 @@ from shoploom.ensemble.members.base import Member
 from shoploom.tasks.base import Cases, Ranked, Task
 
 FOLDS = 3
+MOST_COMPARED = 1000
+"""Cases on which fusions and ensembles are compared; the one that is chosen is then fitted and judged on all."""
+TOLERATED = 0.003
+"""Relative loss for which a cheaper ensemble is preferred: less than chance would give."""
 MOST_SHARED = 300
 """Cases over which shares are averaged."""
 TIMED = 9
@@ -48,6 +53,15 @@ class Role:
 
 
 @dataclass(frozen=True)
+class Step:
+    """Members, their main metric together, and the milliseconds of one answer."""
+
+    members: tuple[str, ...]
+    value: float
+    ms: float
+
+
+@dataclass(frozen=True)
 class Panel:
     """What was found about a task's ensemble; all metrics are cross-fitted over customers.
 
@@ -55,17 +69,22 @@ class Panel:
         fusion: The best kind of fusion.
         fusions: Main metric of every kind, over all members.
         roles: By member.
-        rungs: Ever smaller ensembles, fitted on all cases.
-        rung: The one that was chosen within the budget.
-        lists: Its cross-fitted lists, for the court.
+        ladder: Ever smaller ensembles, the member that matters least going first.
+        rungs: The chosen one and those below it, fitted on all cases.
+        lists: Cross-fitted lists of the chosen one, for the court.
     """
 
     fusion: str
     fusions: dict[str, float]
     roles: dict[str, Role]
+    ladder: tuple[Step, ...]
     rungs: tuple[Rung, ...]
-    rung: Rung
     lists: Ranked
+
+    @property
+    def rung(self) -> Rung:
+        """The chosen one."""
+        return self.rungs[0]
 
     def to_dict(self) -> dict[str, Any]:
         """For the report and the manifest."""
@@ -73,7 +92,7 @@ class Panel:
             "fusion": self.fusion,
             "fusions": self.fusions,
             "members": {name: asdict(one) for name, one in self.roles.items()},
-            "rungs": [{"members": list(one.members), "value": one.value, "ms": one.ms} for one in self.rungs],
+            "rungs": [asdict(one) for one in self.ladder],
             "serves": list(self.rung.members),
         }
 
@@ -105,27 +124,57 @@ def convene(
     if len(lists) < 2 or len(cases) < LEAST_CASES or cases.truth is None:
         return None
     bench = _Bench(task, shop, cases, lists, seed)
-    fusions = {name: bench.value(name, tuple(lists)) for name in FUSIONS}
+    some = bench if len(cases) <= MOST_COMPARED else bench.part(spread(len(cases), MOST_COMPARED))
+    fusions = {name: some.value(name, tuple(lists)) for name in FUSIONS}
     kind = min(fusions, key=lambda name: bench.loss(fusions[name]))
-    shares = bench.shares(kind)
+    shares = some.shares(kind)
     ranked = sorted(lists, key=lambda name: (-shares[name], name))
     ladder = [tuple(ranked[:count]) for count in range(len(ranked), 1, -1)]
-    rungs = tuple(
-        Rung(names, bench.fitted(kind, names), bench.value(kind, names), round(sum(ms[one] for one in names), 3))
-        for names in ladder
-    )
+    values = {names: some.value(kind, names) for names in ladder}
+    cost = {names: round(sum(ms[one] for one in names), 3) for names in ladder}
+    chosen = affordable(values, cost, max_ms, lower_is_better=task.lower_is_better)
+    kept = [names for names in ladder if set(names) <= set(chosen)]
+    rungs = tuple(Rung(names, bench.fitted(kind, names), values[names], cost[names]) for names in kept)
     roles = {
         name: Role(
             alone=task.measure(cases, lists[name]).values()[task.metric],
-            without=bench.value(kind, tuple(one for one in lists if one != name)),
+            without=some.value(kind, tuple(one for one in lists if one != name)),
             share=shares[name],
             ms=round(ms[name], 3),
         )
         for name in ranked
     }
-    affordable = [one for one in rungs if one.ms <= max_ms] or [rungs[-1]]
-    chosen = min(affordable, key=lambda one: (bench.loss(one.value), one.ms))
-    return Panel(kind, fusions, roles, rungs, chosen, bench.lists(kind, chosen.members))
+    steps = tuple(Step(names, values[names], cost[names]) for names in ladder)
+    return Panel(kind, fusions, roles, steps, rungs, bench.lists(kind, chosen))
+
+
+def affordable(
+    values: Mapping[tuple[str, ...], float],
+    cost: Mapping[tuple[str, ...], float],
+    max_ms: float,
+    *,
+    lower_is_better: bool = False,
+) -> tuple[str, ...]:
+    """Of the ensembles within the budget the cheapest that is as good as the best one but for ``TOLERATED``.
+
+    Where none is within the budget, the cheapest of all.
+
+    Example:
+        >>> affordable({("a", "b", "c"): 0.2001, ("a", "b"): 0.2}, {("a", "b", "c"): 9.0, ("a", "b"): 5.0}, 10.0)
+        ('a', 'b')
+    """
+    within = [names for names in values if cost[names] <= max_ms]
+    if not within:
+        return min(values, key=lambda names: cost[names])
+    sign = -1.0 if lower_is_better else 1.0
+    best = max(sign * values[names] for names in within)
+    good = [names for names in within if sign * values[names] >= best - TOLERATED * abs(best)]
+    return min(good, key=lambda names: (cost[names], -sign * values[names]))
+
+
+def spread(count: int, most: int) -> Rows:
+    """At most ``most`` positions out of ``count``, evenly spread and ascending."""
+    return np.unique(np.linspace(0, count - 1, most).astype(np.int64))
 
 
 class _Bench:
@@ -137,6 +186,12 @@ class _Bench:
         self.pool = in_context(shop, cases, Pool.of(shallow))
         self.fold = folds(cases.units)
         self._lists: dict[tuple[str, frozenset[str]], Ranked] = {}
+
+    def part(self, rows: Rows) -> _Bench:
+        """The same bench with some of the cases."""
+        made = copy(self)
+        made.cases, made.pool, made.fold, made._lists = self.cases.take(rows), self.pool.take(rows), self.fold[rows], {}
+        return made
 
     def loss(self, value: float) -> float:
         return value if self.task.lower_is_better else -value
