@@ -7,14 +7,17 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
 
+from shoploom.data.workspace import Workspace
 from shoploom.serving.app import create_app
 from shoploom.serving.keys import FILE, Keys
+from tests.ensembles import publish_ensembles
 from tests.services import make_workspace, publish
 
 pytestmark = pytest.mark.browser
@@ -36,6 +39,13 @@ def address(tmp_path: Path) -> Iterator[str]:
     workspace = make_workspace(tmp_path / "shop")
     publish(workspace)
     publish(workspace, promote=False, next_basket="popularity")
+    with running(workspace) as base:
+        yield f"{base}|{workspace.path}"
+
+
+@contextmanager
+def running(workspace: Workspace) -> Iterator[str]:
+    """The address of a service; the workspace is closed after it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -46,7 +56,7 @@ def address(tmp_path: Path) -> Iterator[str]:
     end = time.monotonic() + 30
     while not server.started and time.monotonic() < end:
         time.sleep(0.02)
-    yield f"http://127.0.0.1:{port}|{workspace.path}"
+    yield f"http://127.0.0.1:{port}"
     server.should_exit = True
     thread.join(30)
     workspace.close()
@@ -84,7 +94,7 @@ def test_a_person_finds_a_customer_a_product_and_another_version(browser: Any, a
     page.wait_for_selector(".serving:has-text('v0002')")
     assert trouble == []
 
-    for path in ("/", "/customers", "/customers/c004", "/products", "/products/p003", "/docs"):
+    for path in ("/", "/customers", "/customers/c004", "/products", "/products/p003", "/ensemble", "/docs"):
         phone = browser.new_page(viewport=PHONE)
         phone.goto(base + path)
         assert phone.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], path
@@ -99,3 +109,49 @@ def test_a_person_finds_a_customer_a_product_and_another_version(browser: Any, a
     page.get_by_role("button", name="Log in").click()
     page.wait_for_selector("#court")
     page.close()
+
+
+def test_a_person_sees_who_put_what_on_a_customers_list(browser: Any, tmp_path: Path) -> None:
+    from playwright.sync_api import expect
+
+    workspace = make_workspace(tmp_path / "shop")
+    publish_ensembles(workspace)
+    with running(workspace) as base:
+        page = browser.new_page(viewport=LAPTOP)
+        trouble: list[str] = []
+        page.on("pageerror", lambda error: trouble.append(str(error)))
+        page.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)
+        page.goto(base)
+        page.get_by_role("link", name="Ensemble").click()
+        expect(page.locator(".worth").first.locator("tbody tr")).to_have_count(4)
+        expect(page.locator("#told .stacked")).to_have_count(10)
+
+        page.get_by_label("Customer id").fill("c003")
+        page.get_by_label("Customer id").press("End")
+        expect(page.locator("#told .legend a")).to_have_text("Customer c003")
+        widths = (
+            page.locator("#told .stacked")
+            .first.locator("i")
+            .evaluate_all("parts => parts.map(one => one.getBoundingClientRect().width)")
+        )
+        assert len(widths) == 3
+        assert min(widths) > 10, "every member's share can be seen"
+
+        page.get_by_label("Ranking").select_option("new_for_you")
+        expect(page.locator("#told .legend span")).to_have_count(2)
+        page.get_by_label("Customer id").fill("c00")
+        expect(page.locator("#told .empty")).to_contain_text("No customer is called “c00”")
+        page.get_by_role("link", name="c004").click()
+        expect(page.get_by_label("Ranking")).to_have_value("new_for_you")
+        expect(page.locator("#told .legend a")).to_have_text("Customer c004")
+        assert trouble == []
+        page.close()
+
+        phone = browser.new_page(viewport=PHONE)
+        phone.goto(f"{base}/ensemble")
+        assert phone.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        tables = phone.locator(".scroll").evaluate_all("all => all.map(one => one.scrollWidth - one.clientWidth)")
+        assert max(tables) <= 0, "no column is hidden beside the screen"
+        tabs = phone.locator(".tabs a").evaluate_all("all => all.map(one => one.getBoundingClientRect().right)")
+        assert max(tabs) <= PHONE["width"]
+        phone.close()

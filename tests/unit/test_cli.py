@@ -5,7 +5,7 @@ import math
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 import pytest
 import typer
+from typer.core import TyperGroup
 from typer.testing import CliRunner, Result
 
 from shoploom import Shop, __version__
@@ -70,9 +71,17 @@ def test_version_and_help() -> None:
         assert f"  {name} " in done.stdout
 
 
-@pytest.mark.parametrize("name", list(typer.main.get_group(app).commands))
-def test_every_command_has_help_and_json(name: str) -> None:
-    done = run(name, "--help")
+def spelled(group: TyperGroup) -> Iterator[list[str]]:
+    for name, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            yield from ([name, *rest] for rest in spelled(command))
+        else:
+            yield [name]
+
+
+@pytest.mark.parametrize("words", list(spelled(typer.main.get_group(app))), ids=" ".join)
+def test_every_command_has_help_and_json(words: list[str]) -> None:
+    done = run(*words, "--help")
     assert done.exit_code == 0
     assert "--json" in done.stdout
 
@@ -82,6 +91,7 @@ def test_every_command_has_help_and_json(name: str) -> None:
     [
         (["fly"], "No such command"),
         (["train", "--fats"], "No such option"),
+        (["ensemble", "shwo"], "No such command"),
         (["recommend"], "Missing argument"),
         (["recommend", "1", "-k", "0"], "greater than or equal to 1"),
         (["import"], "name what to import"),
@@ -105,7 +115,7 @@ def test_wrong_usage_ends_with_2_and_says_what_to_do(args: list[str], words: str
 @pytest.mark.parametrize(
     "args",
     [["info"], ["check"], ["train"], ["evaluate"], ["promote"], ["rollback"], ["serve"], ["recommend", "7"],
-     ["predict", "churn"], ["import", "complete_journey"]],
+     ["predict", "churn"], ["import", "complete_journey"], ["ensemble", "show"]],
 )  # fmt: skip
 def test_without_a_workspace_every_command_names_init(args: list[str], tmp_path: Path) -> None:
     done = run(*args, "-w", tmp_path)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import typer.main
+from typer.core import TyperGroup
 
 from shoploom.cli import app
 from shoploom.config import Config
@@ -102,7 +103,11 @@ def test_each_command_has_a_heading() -> None:
 def test_commands_on_the_pages_exist_with_these_options(page: str, line: str) -> None:
     words = shlex.split(line, comments=True)
     assert words[1] in COMMANDS, f"{page}: {line}"
-    known = {option for parameter in COMMANDS[words[1]].params for option in parameter.opts + parameter.secondary_opts}
+    command = COMMANDS[words[1]]
+    if isinstance(command, TyperGroup):
+        assert words[2] in command.commands, f"{page}: {line}"
+        command = command.commands[words[2]]
+    known = {option for parameter in command.params for option in parameter.opts + parameter.secondary_opts}
     assert [word for word in words[2:] if word.startswith("-") and word not in known] == [], f"{page}: {line}"
 
 

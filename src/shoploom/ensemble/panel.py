@@ -69,7 +69,7 @@ class Panel:
         fusion: The best kind of fusion.
         fusions: Main metric of every kind, over all members.
         roles: By member.
-        ladder: Ever smaller ensembles, the member that matters least going first.
+        ladder: Ever smaller ensembles; the member that is missed least goes first.
         rungs: The chosen one and those below it, fitted on all cases.
         lists: Cross-fitted lists of the chosen one, for the court.
     """
@@ -128,22 +128,16 @@ def convene(
     fusions = {name: some.value(name, tuple(lists)) for name in FUSIONS}
     kind = min(fusions, key=lambda name: bench.loss(fusions[name]))
     shares = some.shares(kind)
-    ranked = sorted(lists, key=lambda name: (-shares[name], name))
+    without = {name: some.value(kind, tuple(one for one in lists if one != name)) for name in lists}
+    ranked = sorted(lists, key=lambda name: (-bench.loss(without[name]), -shares[name], name))
     ladder = [tuple(ranked[:count]) for count in range(len(ranked), 1, -1)]
     values = {names: some.value(kind, names) for names in ladder}
     cost = {names: round(sum(ms[one] for one in names), 3) for names in ladder}
     chosen = affordable(values, cost, max_ms, lower_is_better=task.lower_is_better)
     kept = [names for names in ladder if set(names) <= set(chosen)]
     rungs = tuple(Rung(names, bench.fitted(kind, names), values[names], cost[names]) for names in kept)
-    roles = {
-        name: Role(
-            alone=task.measure(cases, lists[name]).values()[task.metric],
-            without=some.value(kind, tuple(one for one in lists if one != name)),
-            share=shares[name],
-            ms=round(ms[name], 3),
-        )
-        for name in ranked
-    }
+    alone = {name: task.measure(cases, one).values()[task.metric] for name, one in lists.items()}
+    roles = {name: Role(alone[name], without[name], shares[name], round(ms[name], 3)) for name in ranked}
     steps = tuple(Step(names, values[names], cost[names]) for names in ladder)
     return Panel(kind, fusions, roles, steps, rungs, bench.lists(kind, chosen))
 

@@ -42,7 +42,7 @@ def test_fusions_and_members_come_with_what_they_are_worth() -> None:
     found = view()
     assert found["together"]
     assert found["note"] is None
-    assert [one["fusion"] for one in found["fusions"]][0] == found["fusion"] == "rank_average"
+    assert found["fusions"][0]["fusion"] == found["fusion"] == "rank_average"
     values = [one["value"] for one in found["fusions"]]
     assert values == sorted(values, reverse=True)
     assert len(values) == 6
@@ -102,5 +102,5 @@ def test_other_tasks_and_those_that_are_off_are_named() -> None:
 
 def test_a_task_that_the_version_does_not_have_names_the_nearest() -> None:
     assert list(of_version(manifest(), only="next_basket")) == ["next_basket"]
-    with pytest.raises(NotFoundError, match="task 'nxt_basket' is unknown.*Did you mean 'next_basket'"):
+    with pytest.raises(NotFoundError, match=r"task 'nxt_basket' is unknown.*Did you mean 'next_basket'"):
         of_version(manifest(), only="nxt_basket")
