@@ -18,7 +18,7 @@ from shoploom.ensemble.fusions import FUSIONS
 from shoploom.ensemble.load import member_folder
 from shoploom.ensemble.members import MEMBERS
 from shoploom.ensemble.members.base import Member
-from shoploom.ensemble.panel import Panel, Role
+from shoploom.ensemble.panel import Panel, Role, Step
 from shoploom.registry import Registry
 from shoploom.tasks import TASKS
 from shoploom.tasks.base import Ranked
@@ -44,26 +44,21 @@ ALONE = {"churn": "few_trips", "spend": "usual_spend"}
 def panel_of(name: str) -> Panel:
     """The made-up panel of a ranking: the best ensemble that the budget of a training allows serves."""
     roles = MEMBERS_OF[name]
-    rungs = tuple(
-        Rung(
-            tuple(roles)[:count],
-            FUSIONS.load("rank_average")(),
-            VALUES[name][count],
-            sum(one.ms for one in list(roles.values())[:count]),
-        )
+    ladder = tuple(
+        Step(tuple(roles)[:count], VALUES[name][count], sum(one.ms for one in list(roles.values())[:count]))
         for count in range(len(roles), 1, -1)
     )
-    fusions = {kind: rungs[0].value - 0.01 * place for place, kind in enumerate(FUSIONS, start=1)}
-    fusions["rank_average"] = rungs[0].value
-    chosen = next(one for one in rungs if one.ms <= BUDGET)
-    return Panel("rank_average", fusions, roles, rungs, chosen, Ranked(np.zeros((0, 1), np.int32), np.zeros((0, 1))))
+    fusions = {kind: ladder[0].value - 0.01 * place for place, kind in enumerate(FUSIONS, start=1)}
+    fusions["rank_average"] = ladder[0].value
+    kept = [Rung(one.members, FUSIONS.load("rank_average")(), one.value, one.ms) for one in ladder if one.ms <= BUDGET]
+    nobody = Ranked(np.zeros((0, 1), np.int32), np.zeros((0, 1)))
+    return Panel("rank_average", fusions, roles, ladder, tuple(kept), nobody)
 
 
 def ensemble_of(shop: ShopArrays, name: str) -> Fused:
     """What the panel chose, fitted."""
-    kept = panel_of(name).rung.members
-    rungs = [one for one in panel_of(name).rungs if set(one.members) <= set(kept)]
-    return Fused({one: _fitted(shop, name, one) for one in kept}, rungs)
+    panel = panel_of(name)
+    return Fused({one: _fitted(shop, name, one) for one in panel.rung.members}, panel.rungs)
 
 
 def publish_ensembles(workspace: Workspace, *, promote: bool = True) -> str:

@@ -16,15 +16,12 @@ from shoploom.tasks import TASKS
 from shoploom.tasks.base import Cases, Classes, Numbers, Prediction, Ranked
 from tests.shops import make_shop
 
-BESIDE = {
-    task: ("up_cf", "markov", "item_knn", "session_knn", "ease", "als", "content_based")
-    for task in ("next_basket", "new_for_you")
-}
-"""Members that can answer a task and are not among its rivals."""
+BESIDE = ("up_cf", "markov", "item_knn", "session_knn", "ease", "als", "content_based")
+"""Members that can answer both ranking tasks and are not among their rivals."""
 PAIRS = [
     (task, name)
     for task in TASKS
-    for name in dict.fromkeys(("shared", *TASKS.load(task)().rivals, *BESIDE.get(task, ())))
+    for name in ("shared", *TASKS.load(task)().rivals, *(BESIDE if TASKS.load(task)().shape == "ranking" else ()))
     if name in MEMBERS
 ]
 RANKERS = [(task, name) for task, name in PAIRS if TASKS.load(task)().shape == "ranking"]

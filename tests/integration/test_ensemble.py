@@ -288,7 +288,7 @@ def test_show_prints_fusions_members_and_the_ladder(workspace: Workspace) -> Non
     assert "rank_average 0.6100 won" in lines
     assert "decayed_frequency 0.5200 55% 0.3100 −0.3000 2.00" in lines
     assert "decayed_frequency, tifu_knn, popularity 0.6000 9.00 serves" in lines
-    assert "decayed_frequency, tifu_knn, popularity, lightgbm_ranker 0.6100 49.00 not kept, above the budget" in lines
+    assert "decayed_frequency, tifu_knn, popularity, lightgbm_ranker 0.6100 49.00 too slow: above the budget" in lines
     assert "category: off for this shop: too few labelled products" in lines
     assert any(line.startswith("next: shoploom ensemble show next_basket --customer ID") for line in lines)
 

@@ -201,7 +201,7 @@ def _view(name: str, entry: Mapping[str, Any], *, max_ms: float | None, budget_m
         "budget_ms": budget_ms,
         "max_ms": max_ms,
     }
-    view["note"] = None if together else _why_alone(view, panel)
+    view["note"] = None if together else _why_alone(view, entry)
     return view if panel is None else view | _panel(panel, max_ms, budget_ms, together=together)
 
 
@@ -244,17 +244,18 @@ def _rung(
     return {**rung, "kept": kept, "above": above}
 
 
-def _why_alone(view: Mapping[str, Any], panel: Mapping[str, Any] | None) -> str:
+def _why_alone(view: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
     if view["missing"]:
         return f"off for this shop: {view['missing']}"
     who = "a blend of two members answers" if view["served_by"] == BLEND else f"{view['served_by']} answers alone"
     text = f"{who}: {view['reason'] or 'the version does not say why'}"
     if view["shape"] != RANKING:
         return text
-    if panel is None:
+    if entry.get("panel") is None:
         return f"{text}; {UNTRIED}"
-    reached = serving_rung(panel, None)["value"]
-    return f"{text}; the ensemble that was tried is no better: {view['metric']} {reached:.4f}"
+    judged = (entry.get("metrics") or {}).get(FUSED, {}).get(view["metric"])
+    reached = f": {view['metric']} {judged[0]:.4f}" if judged else ""
+    return f"{text}; the ensemble that was tried is no better{reached}"
 
 
 def _note(served: Served, task: str, found: Recommendation) -> str | None:

@@ -123,9 +123,9 @@ def _print_members(out: Output, view: View, metric: str) -> None:
 def _print_ladder(out: Output, view: View, metric: str) -> None:
     rows = []
     for one in view["rungs"]:
-        mark = "serves" if one["serves"] else "not kept" if not one["kept"] else ""
-        marks = ", ".join(part for part in (mark, f"above the {one['above']}" if one["above"] else "") if part)
-        rows.append((", ".join(one["members"]), _number(one["value"]), f"{one['ms']:.2f}", marks))
+        above = f"too slow: above the {one['above']}" if one["above"] else "" if one["kept"] else "no better"
+        mark = ", ".join(part for part in ("serves" if one["serves"] else "", above) if part)
+        rows.append((", ".join(one["members"]), _number(one["value"]), f"{one['ms']:.2f}", mark))
     out.table(("ladder: these members together", metric, "ms per answer", ""), rows, right=(1, 2))
 
 

@@ -129,14 +129,14 @@ def convene(
     kind = min(fusions, key=lambda name: bench.loss(fusions[name]))
     shares = some.shares(kind)
     without = {name: some.value(kind, tuple(one for one in lists if one != name)) for name in lists}
-    ranked = sorted(lists, key=lambda name: (-bench.loss(without[name]), -shares[name], name))
+    alone = {name: task.measure(cases, one).values()[task.metric] for name, one in lists.items()}
+    ranked = sorted(lists, key=lambda name: (-bench.loss(without[name]), -shares[name], bench.loss(alone[name])))
     ladder = [tuple(ranked[:count]) for count in range(len(ranked), 1, -1)]
     values = {names: some.value(kind, names) for names in ladder}
     cost = {names: round(sum(ms[one] for one in names), 3) for names in ladder}
     chosen = affordable(values, cost, max_ms, lower_is_better=task.lower_is_better)
     kept = [names for names in ladder if set(names) <= set(chosen)]
     rungs = tuple(Rung(names, bench.fitted(kind, names), values[names], cost[names]) for names in kept)
-    alone = {name: task.measure(cases, one).values()[task.metric] for name, one in lists.items()}
     roles = {name: Role(alone[name], without[name], shares[name], round(ms[name], 3)) for name in ranked}
     steps = tuple(Step(names, values[names], cost[names]) for names in ladder)
     return Panel(kind, fusions, roles, steps, rungs, bench.lists(kind, chosen))

@@ -83,7 +83,7 @@ def rung(*members: str, value: float = 0.5, ms: float = 1.0, fusion: str = "rank
     return Rung(members, FUSIONS.load(fusion)(), value, ms)
 
 
-def together(shop: ShopArrays, members: Mapping[str, Any], *rungs: Rung, max_ms: float | None = None) -> Fused:
+def together(members: Mapping[str, Any], *rungs: Rung, max_ms: float | None = None) -> Fused:
     return Fused(members, rungs or [rung(*members)], max_ms=max_ms)
 
 
@@ -128,7 +128,7 @@ def test_what_is_saved_answers_and_explains_exactly_alike(shop: ShopArrays, tmp_
 
 def test_lists_are_those_of_the_fusion_over_deep_lists_of_the_members(shop: ShopArrays) -> None:
     members = {"a": Says(1, 2, 3, 4), "b": Says(4, 3, 2)}
-    fused = together(shop, members)
+    fused = together(members)
     cases = Cases(np.array([0, 5], dtype=np.int32), k=2)
     lists = {name: one.predict(shop, cases) for name, one in members.items()}
     pool = Pool.of({name: one for name, one in lists.items() if isinstance(one, Ranked)})
@@ -139,7 +139,7 @@ def test_lists_are_those_of_the_fusion_over_deep_lists_of_the_members(shop: Shop
 
 def test_a_longer_list_than_the_usual_depth_is_asked_for_whole(shop: ShopArrays) -> None:
     member = Says(*range(20))
-    together(shop, {"a": member}).predict(shop, replace(ONE, k=DEPTH + 40))
+    together({"a": member}).predict(shop, replace(ONE, k=DEPTH + 40))
     assert member.depths == [DEPTH + 40]
 
 
@@ -152,21 +152,21 @@ def test_the_best_rung_that_the_budget_allows_answers_or_else_the_cheapest(
 ) -> None:
     members = {name: Says(number) for number, name in enumerate("abc")}
     rungs = [rung("c", value=0.3, ms=2.0), rung("a", "b", "c", value=0.6, ms=9.0), rung("a", "b", value=0.5, ms=5.0)]
-    fused = together(shop, members, *rungs, max_ms=max_ms)
+    fused = together(members, *rungs, max_ms=max_ms)
     assert fused.rung.members == expected
     fused.predict(shop, replace(ONE, units=np.array([0, 1], dtype=np.int32)))
     assert [name for name, one in members.items() if one.depths] == list(expected)
 
 
 def test_a_rung_that_costs_less_and_is_better_is_preferred(shop: ShopArrays) -> None:
-    fused = together(shop, {"a": Says(1), "b": Says(2)}, rung("a", "b", value=0.4, ms=2), rung("a", value=0.5, ms=1))
+    fused = together({"a": Says(1), "b": Says(2)}, rung("a", "b", value=0.4, ms=2), rung("a", value=0.5, ms=1))
     assert fused.rung.members == ("a",)
 
 
 def test_a_member_that_raises_is_left_out_and_counted(shop: ShopArrays, caplog: pytest.LogCaptureFixture) -> None:
     members = {"a": Says(1, 2, 3), "broken": Says(broken=True), "b": Says(3, 4, 5)}
-    fused = together(shop, members)
-    whole = together(shop, {"a": members["a"], "b": members["b"]})
+    fused = together(members)
+    whole = together({"a": members["a"], "b": members["b"]})
     assert items(fused.predict(shop, ONE)) == items(whole.predict(shop, ONE))
     assert fused.dropped == {("broken", "failed"): 1}
     assert "member broken of an ensemble failed and is left out" in caplog.text
@@ -177,7 +177,7 @@ def test_a_member_that_raises_is_left_out_and_counted(shop: ShopArrays, caplog: 
 
 
 def test_contributions_without_a_member_that_raises_say_that_it_said_nothing(shop: ShopArrays) -> None:
-    fused = together(shop, {"a": Says(1, 2, 3), "broken": Says(broken=True)})
+    fused = together({"a": Says(1, 2, 3), "broken": Says(broken=True)})
     (found,) = fused.contributions(shop, ONE)
     assert [one.item for one in found] == [1, 2, 3]
     assert [one.ranks for one in found] == [{"a": rank, "broken": 0} for rank in (1, 2, 3)]
@@ -187,17 +187,17 @@ def test_contributions_without_a_member_that_raises_say_that_it_said_nothing(sho
 def test_those_who_are_left_answer_by_the_fusion_that_was_fitted_for_them(shop: ShopArrays) -> None:
     members = {"a": Says(1, 2, 3), "b": Says(3, 2, 9), "broken": Says(broken=True)}
     fused = together(
-        shop, members, rung("a", "broken", "b", value=0.9, ms=9, fusion="rank_average"),
+        members, rung("a", "broken", "b", value=0.9, ms=9, fusion="rank_average"),
         rung("b", "a", value=0.8, ms=5, fusion="voting"),
     )  # fmt: skip
-    alone = together(shop, {"b": members["b"], "a": members["a"]}, rung("b", "a", fusion="voting"))
+    alone = together({"b": members["b"], "a": members["a"]}, rung("b", "a", fusion="voting"))
     np.testing.assert_array_equal(fused.predict(shop, ONE).scores, alone.predict(shop, ONE).scores)
-    other = together(shop, {"b": members["b"], "a": members["a"]})
+    other = together({"b": members["b"], "a": members["a"]})
     assert fused.predict(shop, ONE).scores.max() != other.predict(shop, ONE).scores.max()
 
 
 def test_when_all_members_fail_the_error_names_the_log(shop: ShopArrays) -> None:
-    fused = together(shop, {"a": Says(broken=True), "b": Says(broken=True)})
+    fused = together({"a": Says(broken=True), "b": Says(broken=True)})
     with pytest.raises(NotReadyError, match="no member of the ensemble could answer; the service's log says why"):
         fused.predict(shop, ONE)
     with pytest.raises(NotReadyError, match="no member of the ensemble could answer"):
@@ -207,7 +207,7 @@ def test_when_all_members_fail_the_error_names_the_log(shop: ShopArrays) -> None
 
 def test_a_member_that_is_not_reached_in_time_is_left_out_and_counted(shop: ShopArrays) -> None:
     members = {"quick": Says(1, 2), "slow": Says(3, 4, seconds=0.05), "late": Says(5, 6)}
-    fused = together(shop, members, rung(*members, ms=1.0), max_ms=20.0)
+    fused = together(members, rung(*members, ms=1.0), max_ms=20.0)
     found = fused.predict(shop, ONE)
     assert set(found.items[0].tolist()) == {1, 2, 3}, "the slow one was asked, the one after it was not"
     assert members["late"].depths == []
@@ -216,21 +216,21 @@ def test_a_member_that_is_not_reached_in_time_is_left_out_and_counted(shop: Shop
 
 def test_the_first_member_is_asked_however_little_time_there_is(shop: ShopArrays) -> None:
     members = {"slow": Says(3, 4, seconds=0.02), "late": Says(5, 6)}
-    fused = together(shop, members, rung(*members, ms=1.0), max_ms=1e-3)
+    fused = together(members, rung(*members, ms=1.0), max_ms=1e-3)
     assert fused.predict(shop, ONE).items.tolist() == [[3, 4, -1]]
     assert fused.dropped == {("late", "slow"): 1}
 
 
 def test_a_failed_member_does_not_count_as_the_one_that_must_answer(shop: ShopArrays) -> None:
     members = {"broken": Says(broken=True), "second": Says(3, 4)}
-    fused = together(shop, members, rung(*members, ms=1.0), max_ms=0.1)
+    fused = together(members, rung(*members, ms=1.0), max_ms=0.1)
     assert fused.predict(shop, ONE).items[0, :2].tolist() == [3, 4]
     assert fused.dropped == {("broken", "failed"): 1}
 
 
 def test_a_batch_waits_for_everybody(shop: ShopArrays) -> None:
     members = {"slow": Says(1, 2, seconds=0.03), "late": Says(5, 6)}
-    fused = together(shop, members, rung(*members, ms=1.0), max_ms=5.0)
+    fused = together(members, rung(*members, ms=1.0), max_ms=5.0)
     fused.predict(shop, replace(ONE, units=np.array([0, 1], dtype=np.int32)))
     assert fused.dropped == {}
     assert members["late"].depths == [DEPTH]
@@ -241,7 +241,7 @@ def test_a_member_that_does_not_rank_is_left_out(shop: ShopArrays) -> None:
         def predict(self, shop: ShopArrays, cases: Cases) -> Prediction:
             return Numbers({"mean": np.ones(len(cases))})
 
-    fused = together(shop, {"a": Says(1, 2, 3), "counts": Counts()})
+    fused = together({"a": Says(1, 2, 3), "counts": Counts()})
     assert fused.predict(shop, ONE).items.tolist() == [[1, 2, 3]]
 
 
@@ -250,7 +250,7 @@ def test_customers_unknown_to_the_shop_are_answered(shop: ShopArrays) -> None:
     members = {name: MEMBERS.load(name)() for name in ("decayed_frequency", "popularity")}
     for member in members.values():
         member.fit(shop, task)
-    fused = together(shop, members)
+    fused = together(members)
     strangers = Cases(np.array([-1, 3, len(shop.customers) + 7], dtype=np.int32), k=4)
     found = fused.predict(shop, strangers)
     assert (found.items >= 0).all()
@@ -261,7 +261,7 @@ def test_customers_unknown_to_the_shop_are_answered(shop: ShopArrays) -> None:
 
 
 def test_contributions_are_the_lists_with_ranks_and_shares_of_every_member(shop: ShopArrays) -> None:
-    fused = together(shop, {"a": Says(7, 8), "b": Says(8, 9)})
+    fused = together({"a": Says(7, 8), "b": Says(8, 9)})
     (found,) = fused.contributions(shop, ONE)
     assert [one.item for one in found] == fused.predict(shop, ONE).items[0].tolist() == [8, 7, 9]
     first, second, third = found
@@ -274,14 +274,14 @@ def test_contributions_are_the_lists_with_ranks_and_shares_of_every_member(shop:
 
 
 def test_nobody_asks_is_no_error(shop: ShopArrays) -> None:
-    fused = together(shop, {"a": Says(1, 2), "b": Says(2, 1)})
+    fused = together({"a": Says(1, 2), "b": Says(2, 1)})
     nobody = Cases(np.zeros(0, dtype=np.int32), k=3)
     assert fused.predict(shop, nobody).items.shape == (0, 3)
     assert fused.contributions(shop, nobody) == []
 
 
 def test_products_that_appeared_since_the_fit_can_be_listed(shop: ShopArrays) -> None:
-    fused = together(shop, {"a": Says(1, 99), "b": Says(99, 1)})
+    fused = together({"a": Says(1, 99), "b": Says(99, 1)})
     assert set(fused.predict(shop, ONE).items[0, :2].tolist()) == {1, 99}
 
 

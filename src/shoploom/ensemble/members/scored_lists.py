@@ -103,7 +103,8 @@ class ScoredLists:
         share = self.sold.shares(asked.num_items).astype(np.float32)
         parts = []
         for start in range(0, len(asked), BLOCK):
-            scores = np.maximum(scorer(slice(start, min(start + BLOCK, len(asked)))), 0)
+            block = slice(start, min(start + BLOCK, len(asked)))
+            scores = np.ascontiguousarray(np.maximum(scorer(block), 0))  # rules are applied to the flat block
             top = scores.max(axis=1, initial=0)
             scores += (FILL * np.where(top > 0, top, 1.0)).astype(np.float32)[:, None] * share
             parts.append(best_dense(asked.rules, start, scores, k))
