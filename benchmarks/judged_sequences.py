@@ -23,7 +23,7 @@ from shoploom.training.sequence import SequenceRecipe
 
 SERVED = "served"
 SHARED = "shared"
-FUSION = "stacking"
+FUSION = "gate"
 EPOCHS = {"tiny": 4, "small": 40, "base": 80}
 
 

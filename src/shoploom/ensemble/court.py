@@ -105,8 +105,8 @@ def judge(
     The best main metric serves, the shared model where it ties. What the members say together is judged like a
     member: a blend of the shared model and its best rival, its weight chosen on one half of the units and scored on
     the other, or the cross-fitted lists of an ensemble. Either way it is judged on cases that it was not tuned on. A
-    visitor waits for a ranking, and a blend takes as long as both its members: there it serves only if it is better
-    than each of them by more than chance; an ensemble has kept to a budget of time already.
+    visitor waits for a ranking, and members that answer together take as long as all of them: there they serve only
+    if they are better than each alone by more than chance. (What is not, did not hold on later weeks either.)
 
     Args:
         task: What is decided.
@@ -133,8 +133,10 @@ def judge(
         measured[BLEND] = task.measure(cases, answers[BLEND])
     samples = {name: Samples.of(one) for name, one in measured.items()}
     served = _best(task, measured)
-    if served == BLEND and task.shape == "ranking" and not _surely_better(task, samples, BLEND, pair[:2]):
-        served = _best(task, {name: measured[name] for name in measured if name != BLEND})
+    if served in TOGETHER and task.shape == "ranking":
+        single = _best(task, {name: one for name, one in measured.items() if name not in TOGETHER})
+        parts = pair[:2] if served == BLEND else (single,)
+        served = served if _surely_better(task, samples, served, parts) else single
     differences = _differences(task, samples)
     return Verdict(
         task=task.name,
@@ -230,9 +232,9 @@ def _reason(task: Task, served: str, measured: Mapping[str, Measured], differenc
     if SHARED not in measured:
         return f"{served} is the best of {len(measured)} members: {own}; no shared model was judged"
     spared = ""
-    if served != BLEND and BLEND in values and _loss(task, values[BLEND]) < _loss(task, values[served]):
-        blend = values[BLEND][task.metric]
-        spared = f"; a blend ({blend:.4f}) takes as long as both members, and is not better by more than chance"
+    for name in TOGETHER:
+        if name != served and name in values and _loss(task, values[name]) < _loss(task, values[served]):
+            spared = f"; {name} ({values[name][task.metric]:.4f}) takes longer, and is not better by more than chance"
     alone = [name for name in measured if name not in TOGETHER]
     if served == FUSED:
         best = min(alone, key=lambda name: _loss(task, values[name]))

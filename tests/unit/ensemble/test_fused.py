@@ -287,6 +287,8 @@ def test_products_that_appeared_since_the_fit_can_be_listed(shop: ShopArrays) ->
 
 def test_fitting_fits_every_member_and_leaves_the_fusions(shop: ShopArrays) -> None:
     task = TASKS.load("next_basket")()
-    fused = Fused({name: MEMBERS.load(name)() for name in NAMES}, [rung(*NAMES)])
+    only = rung(*NAMES)
+    fused = Fused({name: MEMBERS.load(name)() for name in NAMES}, [only])
     fused.fit(shop, task)
+    assert fused.rung.fusion is only.fusion
     assert (fused.predict(shop, ONE).items >= 0).all()

@@ -23,8 +23,8 @@ from shoploom.features.text import Tfidf
 from shoploom.tasks.base import Cases, Ranked, Task
 
 BUCKETS: Final = 2**16
-LONGEST_RUN: Final = 1
-"""Words are tokens, pairs of words are not: on both example shops those say no more."""
+LONGEST_RUN: Final = 2
+"""Words and pairs of words are tokens."""
 PROFILE_WORDS: Final = 200
 POPULARITY: Final = 0.5
 """Power of popularity beside the cosine: of a hundred products with the same words it names those that sell."""

@@ -13,7 +13,7 @@ from shoploom.ensemble.members.storage import load_state, save_state
 from shoploom.ensemble.next_item.base import weighted_rows
 
 PENALTY = 100.0
-MOST_ITEMS = 6000
+MOST_ITEMS = 5000
 DECAY = 0.9
 
 
@@ -37,7 +37,7 @@ class Ease:
         self.items = np.sort(np.argsort(-counts, kind="stable")[: min(MOST_ITEMS, int((counts > 0).sum()))])
         matrix = weighted_rows(train, np.ones(len(train.items), dtype=np.float32))[:, self.items]
         matrix.data[:] = 1.0
-        gram = np.asarray((matrix.T @ matrix).todense(), dtype=np.float64)
+        gram = (matrix.T @ matrix).toarray().astype(np.float64)
         gram[np.diag_indices_from(gram)] += PENALTY
         inverse = np.linalg.inv(gram)
         weights = -inverse / np.diag(inverse)[None]

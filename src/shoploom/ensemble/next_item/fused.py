@@ -76,8 +76,12 @@ class FusedNextItem:
 
     def fused(self, prefixes: Sequences, lists: Mapping[str, Ranked], k: int) -> Ranked:
         """The fusion of lists that the members have given already."""
-        pool = Pool.of(lists)
-        return top(pool, self._score(pool, prefixes), k)
+        parts = []
+        for start, block in prefixes.blocks(BLOCK):
+            rows = slice(start, start + len(block))
+            pool = Pool.of({name: Ranked(one.items[rows], one.scores[rows]) for name, one in lists.items()})
+            parts.append(top(pool, self._score(pool, block), k))
+        return _joined(parts, k)
 
     def _score(self, pool: Pool, prefixes: Sequences) -> F64:
         return self.fusion.score(pool.with_context(CONTEXT, _context(pool, prefixes)))
