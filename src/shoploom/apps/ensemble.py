@@ -255,7 +255,7 @@ def _why_alone(view: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
         return f"{text}; {UNTRIED}"
     judged = (entry.get("metrics") or {}).get(FUSED, {}).get(view["metric"])
     reached = f": {view['metric']} {judged[0]:.4f}" if judged else ""
-    return f"{text}; the ensemble that was tried is no better{reached}"
+    return f"{text}; the ensemble that was tried is not surely better{reached}"
 
 
 def _note(served: Served, task: str, found: Recommendation) -> str | None:

@@ -191,7 +191,8 @@ class ShopView:
 
     def past(self, customers: NDArray[np.integer], as_of: F64, *, shop: ShopArrays | None = None) -> Past:
         """Histories of E queries, each of its customer before its own ``as_of``; ``shop`` as in ``visits``."""
-        moments, moment = np.unique(as_of, return_inverse=True)
+        # what is popular is counted up to the end of the data: a live event may come every second
+        moments, moment = np.unique(np.minimum(as_of, self.shop.end), return_inverse=True)
         histories = _until((shop or self.shop).histories(customers), as_of)
         return Past(histories, as_of, [self.moment(float(day)) for day in moments], moment, self.groups())
 

@@ -76,7 +76,7 @@ def test_who_answers_alone_says_why() -> None:
     found = view(served_by="tifu_knn", reason="tifu_knn beats the shared model", metrics=judged)
     assert not found["together"]
     assert found["note"] == (
-        "tifu_knn answers alone: tifu_knn beats the shared model; the ensemble that was tried is no better: "
+        "tifu_knn answers alone: tifu_knn beats the shared model; the ensemble that was tried is not surely better: "
         "ndcg@10 0.5999"
     )
     assert not any(one["kept"] or one["serves"] for one in found["rungs"])

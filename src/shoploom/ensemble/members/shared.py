@@ -41,6 +41,8 @@ from shoploom.training.loop import History
 from shoploom.training.shared import SharedModel, train_shared
 
 CHUNK = 128
+INSTANT = 1e-6
+"""Days; what happened strictly before a moment counts."""
 FORMAT = 2
 """Of ``model.json`` and the weights beside it; raise it when older ones can no longer be read."""
 CPU = torch.device("cpu")
@@ -163,7 +165,7 @@ class SharedAnswers:
         states, rates = [], []
         for part in _chunks(units, CHUNK):
             visits = view.visits(part, shop=shop)
-            as_of = np.full((len(part), 1), shop.end - view.shop.end)
+            as_of = (known_until(shop, part) - view.shop.end)[:, None]
             places = torch.from_numpy(visits.line_items.astype(np.int64))
             state = self.model.encode_customers(visit_batch(visits, as_of, vectors, places))
             states.append(state.vector[:, 0])
@@ -185,8 +187,9 @@ class SharedAnswers:
             rows = slice(start, start + len(part))
             start += len(part)
             state = self._states(shop, part)[0]
-            past = view.past(part, np.full(len(part), shop.end), shop=shop)
-            found = view.candidates(past, when[rows], exclude_own=exclude, allowed=cases.allowed, reach=reach)
+            as_of = known_until(shop, part)
+            past = view.past(part, as_of, shop=shop)
+            found = view.candidates(past, np.maximum(when[rows], as_of), exclude_own=exclude, allowed=cases.allowed, reach=reach)
             picked = vectors[torch.from_numpy(np.maximum(found.items, 0).astype(np.int64))]
             viewed = self.model.shared("customer", state, task.name)
             score = head(viewed, self.model.retrieval(state), picked, candidate_batch(found, CPU))
@@ -204,6 +207,15 @@ class SharedAnswers:
         panel = cut_rows(source.at(source.blocks), np.arange(len(items)))
         out = self.model.heads[task.name](viewed, demand_batch(panel, CPU)).double().numpy()
         return self._calibrated(task, *out[place, np.minimum(cases.blocks, out.shape[1] - 1)].T)
+
+
+def known_until(shop: ShopArrays, customers: NDArray[np.integer]) -> F64:
+    """(B,) moment up to which each history is known: the end of the data, or just after the last live event."""
+    until = np.full(len(customers), shop.end)
+    for place, row in enumerate(customers.tolist() if shop.live else []):
+        if row in shop.live and len(shop.live[row]):
+            until[place] = max(shop.end, float(shop.live[row].time.max()) + INSTANT)
+    return until
 
 
 class Shared:
