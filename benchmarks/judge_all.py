@@ -1,4 +1,4 @@
-"""Every head of the judged shops beside its rivals, in one table.
+"""Every judged task beside its rivals, in one table: all heads of the shops, next baskets, next items.
 
     python -m benchmarks.judge_all JUDGE_DIR [--tasks shop:completejourney,...] [--stage test|valid] [--seed N]
 
@@ -19,7 +19,11 @@ from typing import Any
 
 from benchmarks.judged import main as judged
 
-TASKS = "shop:completejourney,shop:online_retail_ii_2009_2010"
+TASKS = (
+    "shop:completejourney,shop:online_retail_ii_2009_2010,next_basket:completejourney,"
+    "leave_one_out:amazon_beauty,leave_one_out:amazon_toys,sessions:yoochoose_100k"
+)
+MODELS = ("served", "shared")
 LOWER = {"wape", "mape"}
 
 
@@ -42,13 +46,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = options.keep or Path(scratch)
         for name in options.tasks.split(","):
             task = name + ("" if options.stage == "test" else f"@{options.stage}")
-            status = _one(options.judge / "judge.py", task, folder / task.replace(":", "_"), options.seed, options.size)
+            run = _shop if name.startswith("shop:") else _single
+            status = run(options.judge / "judge.py", task, folder / task.replace(":", "_"), options.seed, options.size)
             if status:
                 return status
     return 0
 
 
-def _one(judge: Path, task: str, folder: Path, seed: int, size: str) -> int:
+def _single(judge: Path, task: str, folder: Path, seed: int, size: str) -> int:
+    """A task with one file of predictions."""
+    split = folder / "split"
+    _judge(judge, "split", task, split)
+    status = judged([str(split), str(folder), "--model", ",".join(MODELS), "--seed", str(seed), "--size", size])
+    if status:
+        return status
+    scored = {name: json.loads(_judge(judge, "score", task, folder / f"{name}.parquet", "--json")) for name in MODELS}
+    print(single_table(task, scored))
+    return 0
+
+
+def single_table(task: str, scored: dict[str, Any]) -> str:
+    """One row per metric: the best rival by it, what is served, the shared network alone, with 95 % intervals."""
+    rows = [("metric", "best rival", *MODELS)]
+    for metric in scored[MODELS[0]]["metrics"]:
+        peers = scored[MODELS[0]]["peers"]
+        known = {name: one["metrics"][metric][0] for name, one in peers.items() if metric in one["metrics"]}
+        name = max(known, key=lambda one: known[one]) if known else ""
+        cells = [metric, f"{known[name]:.4f} {name}" if known else ""]
+        for model in MODELS:
+            one = scored[model]["metrics"][metric]
+            interval = "" if one["low"] is None else f" [{one['low']:.4f}, {one['high']:.4f}]"
+            cells.append(f"{one['value']:.4f}{interval}")
+        rows.append(tuple(cells))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([task, *lines])
+
+
+def _shop(judge: Path, task: str, folder: Path, seed: int, size: str) -> int:
     split, best = folder / "split", folder / "best"
     _judge(judge, "split", task, split)
     _judge(judge, "baseline", task, best, "--name", "best")

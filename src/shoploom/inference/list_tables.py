@@ -13,9 +13,9 @@ import polars as pl
 from shoploom.data import atomic, schema, segments
 from shoploom.data.arrays import F64
 from shoploom.data.keys import Rows
-from shoploom.data.orders import local_days
 from shoploom.inference.customer_groups import CustomerGroups
 from shoploom.inference.live import day_at
+from shoploom.inference.local_time import local_day
 from shoploom.inference.promotions import Running
 from shoploom.inference.rhythm import Rhythm
 from shoploom.inference.state import ShopState
@@ -124,7 +124,7 @@ class ListTables:
         if item < 0:
             return
         customer = -1 if touch.customer is None else state.customer(touch.customer)
-        day = _local_day(day_at(touch.time), state)
+        day = local_day(day_at(touch.time), state.shop.timezone)
         together, transitions = self._made.get("together"), self._made.get("transitions")
         if isinstance(together, Together) and touch.type == schema.PURCHASE:
             together.observe(item, customer=customer, order=touch.order, day=day)
@@ -139,7 +139,7 @@ class ListTables:
             lines = state.live[customer]
             for at in np.flatnonzero(lines.kind == _PURCHASE).tolist():
                 order = f"live {lines.order[at]}" if lines.order[at] >= 0 else None
-                day = _local_day(float(lines.time[at]), state)
+                day = local_day(float(lines.time[at]), state.shop.timezone)
                 together.observe(int(lines.item[at]), customer=customer, order=order, day=day)
         return together
 
@@ -173,7 +173,3 @@ def sessions_of(workspace: Workspace, state: ShopState) -> Trails:
     time = events[schema.TIME].dt.epoch("us").to_numpy() / 86_400e6
     known = item >= 0
     return Trails(sequence[known], item[known], time[known])
-
-
-def _local_day(time: float, state: ShopState) -> int:
-    return int(local_days(np.array([time]), state.shop.timezone)[0])

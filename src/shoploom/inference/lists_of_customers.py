@@ -12,11 +12,11 @@ import numpy as np
 from shoploom.data import schema
 from shoploom.data.arrays import moment_of
 from shoploom.data.keys import Rows
-from shoploom.data.orders import local_days
 from shoploom.errors import UsageError
 from shoploom.inference.customer_groups import RECENT_DAYS, known_attribute, with_value
 from shoploom.inference.found import Ask, Found, Note, Shelf, best, fused, held
 from shoploom.inference.live import day_at
+from shoploom.inference.local_time import local_date
 from shoploom.inference.reasons import Reason
 from shoploom.inference.rhythm import AHEAD_DAYS
 from shoploom.inference.served import Recommendation
@@ -236,7 +236,7 @@ def promoted(shelf: Shelf, customer: str | None, ask: Ask) -> Found:
 
     def note(item: int) -> Note:
         until, kinds, stores = running.of(item)
-        last = np.datetime64(int(local_days(np.array([until - 1e-6]), state.shop.timezone)[0]), "D")
+        last = local_date(until - 1e-6, state.shop.timezone)
         values = {"until": _iso(until), "kinds": kinds, "share": round(stores, 4)}
         return Note(values, (Reason("promotion", f"On promotion until {last} ({', '.join(kinds)})", values),))
 

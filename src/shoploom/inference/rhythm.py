@@ -14,6 +14,7 @@ from scipy.special import ndtr
 from shoploom.data.arrays import F64, I32, Flags, Lines, ShopArrays
 from shoploom.data.keys import Rows, group_starts
 from shoploom.data.orders import local_days
+from shoploom.inference.local_time import local_day
 
 AHEAD_DAYS = 7.0
 SPREAD = 1.0
@@ -105,7 +106,7 @@ class Rhythm:
         owner, gaps = np.searchsorted(rows, item[1:][same]), np.diff(day)[same].astype(np.float64)
         sums = np.bincount(owner, np.log(gaps), minlength=len(rows))
         centre = (sums + OWN_PRIOR * log_gap) / (times - 1 + OWN_PRIOR)
-        since = np.maximum(0.0, float(local_days(np.array([when]), self._timezone)[0]) - last)
+        since = np.maximum(0.0, local_day(when, self._timezone) - last)
         chance = _chance(since, centre, 1 - (1 - repeated) ** times)
         every = np.where(times > 2, _medians(owner, gaps, len(rows)), np.exp(log_gap))
         order = np.lexsort((rows, -chance))

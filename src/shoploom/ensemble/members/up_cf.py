@@ -79,7 +79,8 @@ class UpCf:
         def scores(block: slice) -> F32:
             likeness = self._likeness(bought[block], place[block])
             others = np.asarray((self.shares.T @ likeness.T).T, dtype=np.float32)
-            return self.items.spread(others, asked.num_items) + own[block].toarray()
+            found = self.items.spread(others, asked.num_items) + own[block].toarray()
+            return np.asarray(found, dtype=np.float32)
 
         return self.lists.best(asked, cases.k, scores)
 
