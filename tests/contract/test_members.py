@@ -16,7 +16,10 @@ from shoploom.tasks import TASKS
 from shoploom.tasks.base import Cases, Classes, Numbers, Prediction, Ranked
 from tests.shops import make_shop
 
-BESIDE = ("up_cf", "markov", "item_knn", "session_knn", "ease", "als", "content_based")
+BESIDE = (
+    *("up_cf", "markov", "item_knn", "session_knn", "ease", "als", "content_based"),
+    *("linear_ranker", "lightgbm_pointwise"),
+)
 """Members that can answer both ranking tasks and are not among their rivals."""
 PAIRS = [
     (task, name)

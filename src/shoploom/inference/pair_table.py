@@ -21,6 +21,8 @@ NEIGHBOURS = 200
 MOST_PAIRS = 20_000_000
 """Of a whole table; a shop with more than 100,000 products keeps fewer neighbours of each."""
 FEWEST_NEIGHBOURS = 20
+MOST_LIVE_PAIRS = 1_000_000
+"""About 100 MB."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class PairTable:
         self._counts = counts
         self._most_live = 2 * NEIGHBOURS
         self._live: dict[int, dict[int, float]] = {}
+        self._num_live = 0
         self._live_counts: dict[int, float] = {}
         self.units = float(units)
 
@@ -99,11 +102,22 @@ class PairTable:
         self._live_counts[item] = self._live_counts.get(item, 0.0) + times
 
     def add(self, one: int, other: int, weight: float) -> None:
-        """Count a live pair; of the many live neighbours of an item the strongest stay."""
+        """Count a live pair; where there are many, the strongest of an item and of all stay."""
         row = self._live.setdefault(one, {})
+        self._num_live += other not in row
         row[other] = row.get(other, 0.0) + weight
         if len(row) > self._most_live:
             self._live[one] = dict(sorted(row.items(), key=lambda pair: -pair[1])[:NEIGHBOURS])
+            self._num_live -= len(row) - NEIGHBOURS
+        if self._num_live > MOST_LIVE_PAIRS:
+            self._halve()
+
+    def _halve(self) -> None:
+        weights = np.array([weight for row in self._live.values() for weight in row.values()])
+        least = float(np.partition(weights, len(weights) // 2)[len(weights) // 2])
+        kept = {one: {other: has for other, has in row.items() if has > least} for one, row in self._live.items()}
+        self._live = {one: row for one, row in kept.items() if row}
+        self._num_live = sum(map(len, self._live.values()))
 
 
 @dataclass(frozen=True)

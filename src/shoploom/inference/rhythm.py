@@ -22,6 +22,7 @@ SPREAD = 1.0
 OWN_PRIOR, ITEM_PRIOR, REPEAT_PRIOR = 2.0, 20.0, 10.0
 DUE_FROM = 0.75
 """Of the usual days between purchases: what was bought more recently than that is not due."""
+MOST_LINES = 5_000_000
 USUAL_DAYS, USUAL_SHARE = 30.0, 0.3
 """For a shop where nobody bought anything twice yet."""
 
@@ -66,7 +67,8 @@ class Rhythm:
     @classmethod
     def of(cls, shop: ShopArrays) -> Rhythm:
         """Of all purchases of known customers; products with few repeats are drawn to the shop's mean."""
-        lines = shop.lines.take(shop.lines.purchase & shop.lines.goods & (shop.lines.customer >= 0))
+        kept = np.flatnonzero(shop.lines.purchase & shop.lines.goods & (shop.lines.customer >= 0))
+        lines = shop.lines.take(kept[np.argsort(-shop.lines.time[kept], kind="stable")[:MOST_LINES]])
         size = len(shop.items)
         pair, day = _days(lines.customer, lines.item, local_days(lines.time, shop.timezone), size)
         starts = group_starts(pair)

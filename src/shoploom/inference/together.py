@@ -26,7 +26,8 @@ PRIOR = 10.0
 """So many pairs as chance expects are added to those counted and to those expected: few cases stay near lift 1."""
 UNIT_SIZE = 60
 """Most products of an order, or latest ones of a customer, that are paired: a wholesaler's order says little."""
-PAIRS_LOOKED_AT = 200_000_000
+MOST_LINES, PAIRS_LOOKED_AT = 5_000_000, 200_000_000
+"""The newest ones, so that counting takes bounded time and memory."""
 BLOCK_PAIRS = 10_000_000
 PRODUCTS_PER_ORDER = 1.2
 """Below it, orders hold too few pairs, and customers are looked at."""
@@ -163,7 +164,7 @@ def _units_of(shop: ShopArrays, basis: Basis, size: int) -> tuple[Rows, Rows, F6
     lines = shop.lines
     named = lines.customer >= 0
     kept = np.flatnonzero(lines.goods & (named if basis == "customers" else named | (lines.order >= 0)))
-    chosen = lines.take(kept[np.argsort(-lines.time[kept], kind="stable")])
+    chosen = lines.take(kept[np.argsort(-lines.time[kept], kind="stable")[:MOST_LINES]])
     unit = chosen.customer.astype(np.int64) if basis == "customers" else order_numbers(chosen, shop.timezone)
     _, unit = np.unique(unit, return_inverse=True)
     key, first = np.unique(unit * max(1, size) + chosen.item, return_index=True)

@@ -141,6 +141,18 @@ def test_only_the_strongest_neighbours_are_kept(monkeypatch: pytest.MonkeyPatch)
     assert len(items) < 3 + 2 * 3 + 1
 
 
+def test_all_live_pairs_together_are_bounded_and_the_strongest_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pair_table, "MOST_LIVE_PAIRS", 10)
+    table = grocer().table
+    for weight in range(1, 12):
+        table.add(10 + weight, 1, float(weight))
+        table.add(10 + weight, 1, 0.0)  # a pair that is known counts once
+    left = {weight for weight in range(1, 12) if len(table.beside(10 + weight)[0])}
+    assert left == {7, 8, 9, 10, 11}
+    table.add(99, 1, 1.0)
+    assert table.beside(99)[0].tolist() == [1]
+
+
 def test_a_sibling_shares_the_bulk_pairs_and_not_the_live_ones() -> None:
     table = grocer().table
     other = table.sibling()

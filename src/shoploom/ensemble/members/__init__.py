@@ -23,6 +23,8 @@ MEMBERS = PluginTable(
         "ease": "shoploom.ensemble.members.ease:Ease",
         "als": "shoploom.ensemble.members.als:Als",
         "content_based": "shoploom.ensemble.members.content_based:ContentBased",
+        "linear_ranker": "shoploom.ensemble.members.linear_ranker:LinearRanker",
+        "lightgbm_pointwise": "shoploom.ensemble.members.lightgbm_pointwise:LightgbmPointwise",
         "few_trips": "shoploom.ensemble.members.few_trips:FewTrips",
         "logistic": "shoploom.ensemble.members.logistic:Logistic",
         "lightgbm_churn": "shoploom.ensemble.members.lightgbm_churn:LightgbmChurn",

@@ -106,7 +106,7 @@ def _gram(vectors: sp.csr_matrix) -> F32:
 
 
 def _inverse(gram: F32, penalty: float) -> F32:
-    """Of the matrix plus the penalty on the diagonal; ``gram`` is overwritten. The penalty keeps it well-conditioned."""
+    """Of the matrix plus the penalty on the diagonal, which keeps it well-conditioned; ``gram`` is overwritten."""
     from scipy.linalg import lapack
 
     if not len(gram):
