@@ -98,7 +98,8 @@ class BinaryRegression:
                 continue
             if before - loss < ENOUGH:
                 break
-            step, before = np.linalg.solve(curve + np.diag(ridge), slope + ridge * weights), loss
+            before = loss
+            step = np.asarray(np.linalg.solve(curve + np.diag(ridge), slope + ridge * weights), dtype=np.float64)
             weights = weights - step
         return cls(columns, weights)
 
