@@ -71,9 +71,7 @@ class Fused:
 
     name: ClassVar[str] = "fused"
 
-    def __init__(
-        self, members: Mapping[str, Member], rungs: Sequence[Rung], *, max_ms: float | None = None
-    ) -> None:
+    def __init__(self, members: Mapping[str, Member], rungs: Sequence[Rung], *, max_ms: float | None = None) -> None:
         self.members = dict(members)
         self.rungs = sorted(rungs, key=lambda one: -one.value)
         self.max_ms = max_ms

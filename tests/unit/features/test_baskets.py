@@ -43,10 +43,12 @@ def test_nobody_has_no_orders():
 
 
 def test_orders_of_a_period_become_one_and_a_product_counts_once():
-    found = baskets().merged(15.0, 20_000.0)
-    assert held(found) == [[3, 7], [5], [4]]
+    found = baskets().merged(25.0, 20_000.0)
+    assert held(found) == [[3, 7], [5, 7], [4]]
     assert found.row.tolist() == [0, 0, 1]
     assert found.behind.tolist() == [1, 0, 0]
+    assert found.time.tolist() == [19_970.0, 19_980.0, 19_995.0]
+    assert held(baskets().merged(40.0, 20_000.0)) == [[3, 5, 7], [4]]
 
 
 def test_some_orders_of_some_customers():

@@ -48,5 +48,5 @@ def test_two_tastes_are_told_apart():
     columns = factorise(sp.csr_matrix(5 * tastes), rank=3, penalty=0.1, rounds=8, seed=0)
     rows = FixedSide.of(columns, 0.1).solve(sp.csr_matrix(5 * tastes))
     scores = rows @ columns.T
-    assert scores[0, 0] > 0.5 > scores[0, 5:].max()
-    assert scores[7, 9] > 0.5 > scores[7, :5].max()
+    assert scores[0, 0] > 0.3 > 0.1 > scores[0, 5:].max()
+    assert scores[7, 9] > 0.3 > 0.1 > scores[7, :5].max()

@@ -189,7 +189,8 @@ class SharedAnswers:
             state = self._states(shop, part)[0]
             as_of = known_until(shop, part)
             past = view.past(part, as_of, shop=shop)
-            found = view.candidates(past, np.maximum(when[rows], as_of), exclude_own=exclude, allowed=cases.allowed, reach=reach)
+            visit = np.maximum(when[rows], as_of)
+            found = view.candidates(past, visit, exclude_own=exclude, allowed=cases.allowed, reach=reach)
             picked = vectors[torch.from_numpy(np.maximum(found.items, 0).astype(np.int64))]
             viewed = self.model.shared("customer", state, task.name)
             score = head(viewed, self.model.retrieval(state), picked, candidate_batch(found, CPU))
