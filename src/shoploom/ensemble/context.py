@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from shoploom.data.arrays import ShopArrays
-from shoploom.data.keys import distinct, find, group_starts
+from shoploom.data.keys import find, group_starts
 from shoploom.data.orders import order_numbers
 from shoploom.ensemble.fusions.pool import Pool
 from shoploom.tasks.base import Cases
@@ -28,8 +28,11 @@ def in_context(shop: ShopArrays, cases: Cases, pool: Pool) -> Pool:
     when = np.full(len(cases), shop.end) if cases.when is None else np.maximum(cases.when, shop.end)
     age = np.maximum(when[row] - lines.time, 0.0)
     numbers = order_numbers(lines, shop.timezone)
-    span = int(numbers.max(initial=0)) + 1
-    orders = np.bincount(distinct(row * span + numbers) // span, minlength=len(cases)).astype(float)
+    by_order = np.lexsort((numbers, row))
+    owner, number = row[by_order], numbers[by_order]
+    fresh = np.ones(len(owner), dtype=bool)
+    fresh[1:] = (owner[1:] != owner[:-1]) | (number[1:] != number[:-1])
+    orders = np.bincount(owner[fresh], minlength=len(cases)).astype(float)
     since = np.full(len(cases), NEVER)
     np.minimum.at(since, row, age)
     size = np.bincount(row, minlength=len(cases)) / np.maximum(orders, 1.0)
