@@ -24,7 +24,7 @@ from shoploom.ensemble.members.base import Member
 from shoploom.tasks.base import Cases, Ranked, Task
 
 FOLDS = 3
-MOST_COMPARED = 1000
+MOST_COMPARED = 600
 """Cases on which fusions and ensembles are compared; the one that is chosen is then fitted and judged on all."""
 TOLERATED = 0.003
 """Relative loss for which a cheaper ensemble is preferred: less than chance would give."""
