@@ -6,7 +6,7 @@ import resource
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -21,7 +21,7 @@ from shoploom.config import Config, TrainConfig
 from shoploom.data.arrays import ShopArrays, moment_of
 from shoploom.data.memory import give_back_memory
 from shoploom.data.workspace import Workspace
-from shoploom.ensemble.beside import Stopped, beside
+from shoploom.ensemble.beside import Stopped, beside, one_thread
 from shoploom.ensemble.court import BLEND, FUSED, SHARED, Verdict, judge
 from shoploom.ensemble.fused import DEPTH, Fused
 from shoploom.ensemble.fusion import Blend
@@ -241,7 +241,8 @@ def _answer(build: Build, member: Member, seen: ShopArrays, name: str, cases: Ca
         return member.predict(seen, cases.blind())
     asked = replace(cases.blind(), k=max(DEPTH, cases.k))
     found = member.predict(seen, asked)
-    build.ms.setdefault(name, {})[member.name] = milliseconds(member, seen, asked)
+    with one_thread() if member.name == SHARED else nullcontext():
+        build.ms.setdefault(name, {})[member.name] = milliseconds(member, seen, asked)
     return found
 
 

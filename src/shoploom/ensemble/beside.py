@@ -51,6 +51,17 @@ def beside(work: Callable[[Event], T]) -> Iterator[Future[T]]:
         torch.set_num_threads(usual)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Tensor operations use one thread inside the block, as in the service: waiting for a second one looks like work."""
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
+
+
 def _with_threads(threads: int, work: Callable[[Event], T], stop: Event) -> T:
     THREADS.set(min(threads, THREADS.get()))
     return work(stop)
