@@ -53,7 +53,7 @@ def beside(work: Callable[[Event], T]) -> Iterator[Future[T]]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Tensor operations use one thread inside the block, as in the service: waiting for a second one looks like work."""
+    """Tensor operations use one thread inside the block, as in the service: waiting for another looks like work."""
     usual = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

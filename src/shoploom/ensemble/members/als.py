@@ -21,7 +21,9 @@ from shoploom.tasks.base import Cases, Ranked, Task
 
 RANK: Final = 64
 ROUNDS: Final = 6
-PENALTY: Final = 30.0
+PENALTY: Final = 0.009
+"""On squared factors, times the root of customers times products: what chance makes alike grows with both."""
+LEAST_PENALTY: Final = 0.1
 CONFIDENCE: Final = 5.0
 """Weight of the log of decayed orders, beside the 1 of every product that was not bought."""
 MOST_ITEMS: Final = 30_000
@@ -32,7 +34,7 @@ MOST_OWN: Final = 500
 
 
 class Als:
-    """64 factors on the 30,000 products with the most buyers, from at most 20,000 customers.
+    """64 factors (fewer in tiny shops) on the 30,000 products with the most buyers, from at most 20,000 customers.
 
     Only the factors of products are kept. Each customer is folded in when asked for, one least-squares problem from
     the history as of now, so that somebody new and a purchase of a minute ago are nothing special.
@@ -47,7 +49,8 @@ class Als:
     def __init__(self) -> None:
         self.lists: ScoredLists | None = None
         self.items = ItemSubset(np.zeros(0, dtype=np.int32))
-        self.side = FixedSide.of(np.zeros((0, 1), dtype=np.float32), PENALTY)
+        self.penalty = 1.0
+        self.side = FixedSide.of(np.zeros((0, 1), dtype=np.float32), self.penalty)
 
     def fit(self, shop: ShopArrays, task: Task, *, seed: int = 0) -> None:
         """Alternate between customers and products."""
@@ -55,8 +58,10 @@ class Als:
         pairs = self.lists.everybody(shop).pairs()
         self.items = ItemSubset.most_bought(pairs, most=MOST_ITEMS, buyers=BUYERS)
         weights = some_rows(self._weights(pairs), MOST_CUSTOMERS, seed)
-        factors = factorise(weights, rank=RANK, penalty=PENALTY, rounds=ROUNDS, seed=seed)
-        self.side = FixedSide.of(factors, PENALTY)
+        self.penalty = max(PENALTY * float(np.sqrt(weights.shape[0] * weights.shape[1])), LEAST_PENALTY)
+        rank = max(1, min(RANK, min(weights.shape) // 4))
+        factors = factorise(weights, rank=rank, penalty=self.penalty, rounds=ROUNDS, seed=seed)
+        self.side = FixedSide.of(factors, self.penalty)
 
     def _weights(self, pairs: Pairs) -> sp.csr_matrix:
         """(C, n) confidence above 1."""
@@ -80,7 +85,7 @@ class Als:
         """Factors as an array."""
         assert self.lists is not None, "fit first"
         arrays = self.lists.arrays() | {"items": self.items.rows, "factors": self.side.factors}
-        save_state(folder, self.lists.settings(), arrays)
+        save_state(folder, self.lists.settings() | {"penalty": self.penalty}, arrays)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -88,5 +93,6 @@ class Als:
         settings, arrays = load_state(folder)
         member = cls()
         member.lists, member.items = ScoredLists.from_state(settings, arrays), ItemSubset(arrays["items"])
-        member.side = FixedSide.of(arrays["factors"], PENALTY)
+        member.penalty = settings["penalty"]
+        member.side = FixedSide.of(arrays["factors"], member.penalty)
         return member

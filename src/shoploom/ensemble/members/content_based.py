@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Final, Self
 
@@ -28,8 +29,6 @@ LONGEST_RUN: Final = 2
 PROFILE_WORDS: Final = 200
 POPULARITY: Final = 0.5
 """Power of popularity beside the cosine: of a hundred products with the same words it names those that sell."""
-NEWCOMER: Final = 0.005
-"""Added to popularity, 1 for the bestseller: what a product is credited with that nobody has bought."""
 MOST_ITEMS: Final = 200_000
 MOST_NEW: Final = 2000
 """Products that came after fitting and are read when somebody asks: the latest."""
@@ -47,15 +46,17 @@ class Texts:
     of_item: I32
     vectors: sp.csr_matrix
 
+    @cached_property
     def by_word(self) -> sp.csr_matrix:
-        """(V, D)."""
+        """(V, D) the vectors by word."""
         return self.vectors.T.tocsr()
 
 
 class ContentBased:
-    """Cosine between words of title, category, brand and attributes and those of one's own products, newest first.
+    """Cosine between words of title, category, brand and attributes and those of one's own products, faded by age.
 
-    Times a power of popularity. The only member that names products which nobody has bought.
+    Times a power of popularity, in which a product that nobody has bought yet counts like the median one: this member
+    names newcomers.
 
     References:
         Pazzani and Billsus 2007, "Content-Based Recommendation Systems", in The Adaptive Web, LNCS 4321, section 10.3
@@ -91,7 +92,7 @@ class ContentBased:
         shape = (len(asked), texts.vectors.shape[0])
         own = sp.csr_matrix((values[text >= 0], text[text >= 0], offsets), shape=shape)
         profile = unit_rows(strongest((own @ texts.vectors).tocsr(), PROFILE_WORDS))
-        by_word, weight = texts.by_word(), self._popularity(texts, asked.num_items)
+        by_word, weight = texts.by_word, self._popularity(texts, asked.num_items)
 
         def scores(block: slice) -> F32:
             return np.asarray((profile[block] @ by_word).toarray()[:, texts.of_item] * weight)
@@ -99,15 +100,18 @@ class ContentBased:
         return self.lists.best(asked, cases.k, scores)
 
     def _popularity(self, texts: Texts, num_items: int) -> F32:
+        """(I,) a power of popularity; the median of what sells is added, which is all that newcomers have."""
         assert self.lists is not None, "fit or load first"
-        weight = (self.lists.sold.shares(num_items) + NEWCOMER) ** POPULARITY
+        share = self.lists.sold.shares(num_items)
+        usual = float(np.median(share[share > 0])) if share.any() else 1.0
+        weight = (share + usual) ** POPULARITY
         return np.where(texts.of_item >= 0, weight, 0.0).astype(np.float32)
 
     def _grown(self, shop: ShopArrays) -> Texts:
         """The texts, with those of products that came after fitting."""
         known, count = len(self.texts.of_item), len(shop.items)
-        if count <= known:
-            return Texts(self.texts.of_item[:count], self.texts.vectors)
+        if count == known:
+            return self.texts
         new = np.arange(max(known, count - MOST_NEW), count)
         of_item = np.full(count, -1, dtype=np.int32)
         of_item[:known] = self.texts.of_item

@@ -117,7 +117,7 @@ def _index(sessions: sp.csr_matrix, fresh: F64) -> sp.csr_matrix:
     by_item = sessions.T.tocsr()
     by_item.sort_indices()
     count = np.diff(by_item.indptr)
-    rare = np.log(max(len(size), 2) / np.maximum(count, 1))
+    rare = np.log1p(len(size) / np.maximum(count, 1))
     behind = np.repeat(by_item.indptr[1:], count) - np.arange(by_item.nnz)
     weight = np.repeat(rare, count) * (fresh / size**LENGTH)[by_item.indices]
     by_item.data = np.where(behind <= LATEST, weight, 0).astype(np.float32)
