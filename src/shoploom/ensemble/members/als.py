@@ -21,7 +21,7 @@ from shoploom.tasks.base import Cases, Ranked, Task
 
 RANK: Final = 64
 ROUNDS: Final = 6
-PENALTY: Final = 0.009
+PENALTY: Final = 0.0065
 """On squared factors, times the root of customers times products: what chance makes alike grows with both."""
 LEAST_PENALTY: Final = 0.1
 CONFIDENCE: Final = 5.0
