@@ -26,7 +26,7 @@ ROUNDS: Final = 80
 class LightgbmPointwise:
     """The binary sibling of ``lightgbm_ranker``.
 
-    Its scores are probabilities, comparable between customers. Where the other learns with the same objective
+    Its scores grow with the probability, alike for all customers. Where the other learns with the same objective
     (``new_for_you``), this one differs by larger trees on fewer features.
 
     References:

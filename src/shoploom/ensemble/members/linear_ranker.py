@@ -15,7 +15,7 @@ PENALTY: Final = 1e-4
 
 
 class LinearRanker:
-    """The probability that a candidate is bought, linear in logs of habits, recency, categories and promotions.
+    """The log odds that a candidate is bought, linear in logs of habits, recency, categories and promotions.
 
     The same examples, candidates and features as ``lightgbm_ranker``, so the two differ in the model alone. Everybody
     gets own and popular products while there is too little history to learn from.

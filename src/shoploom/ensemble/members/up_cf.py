@@ -49,6 +49,8 @@ class UpCf:
         self.customers: Rows = np.zeros(0, dtype=np.int64)
         self.shares = sp.csr_matrix((0, 0), dtype=np.float32)
         self.bought = self.shares
+        self._by_item = self.shares
+        self._sizes: F32 = np.zeros(0, dtype=np.float32)
 
     def fit(self, shop: ShopArrays, task: Task, *, seed: int = 0) -> None:
         """Remember what customers bought, ever and lately."""
