@@ -21,12 +21,17 @@ from shoploom.errors import ConfigError, NotReadyError, unknown_name
 from shoploom.registry import Registry
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import polars as pl
 
     from shoploom.data.quality import QualityReport
     from shoploom.data.sources.importing import ImportResult
     from shoploom.data.workspace import Workspace
+    from shoploom.inference.catalogue import Filters
     from shoploom.inference.engine import Engine
+    from shoploom.inference.lists import Lists
+    from shoploom.inference.rerank import Wishes
     from shoploom.pipeline import Progress, TrainResult
 
 
@@ -78,6 +83,12 @@ class Shop:
         from shoploom.inference.engine import Engine
 
         return Engine.load(self.workspace)
+
+    @cached_property
+    def _lists(self) -> Lists:
+        from shoploom.inference.lists import Lists
+
+        return Lists(self.engine)
 
     def import_files(
         self,
@@ -163,6 +174,40 @@ class Shop:
         from shoploom.apps.recommend import recommend
 
         items: list[dict[str, Any]] = recommend(self._current(), customer, k=k, **options)["items"]
+        return items
+
+    def listed(
+        self,
+        kind: str,
+        *names: str,
+        k: int = 20,
+        filters: Filters | None = None,
+        at: datetime | None = None,
+        wishes: Wishes | None = None,
+        request_id: str | None = None,
+        **options: Any,
+    ) -> list[dict[str, Any]]:
+        """A list for one of the shop's pages, by the standing rules: ``shop.listed("also_bought", "4711", k=5)``.
+
+        Args:
+            kind: ``also_bought``, ``basket``, ``session``, ``buy_again``, ``new_for_you``, ``category``,
+                ``new_arrivals``, ``segment`` or ``promoted``.
+            *names: Products, a customer or a category, by kind.
+            k: Length of the list.
+            filters: Category, stock, products to leave out.
+            at: Moment of the visit; now if None.
+            wishes: Rules beside the standing ones, and settings.
+            request_id: What exploration is drawn from.
+            **options: ``customer_id``, ``session_id``, ``attribute``, ``value``, ``days``, ``due_only``, by kind.
+
+        Raises:
+            UsageError: If the kind needs other names, or a rule cannot be kept.
+        """
+        from shoploom.apps import lists
+
+        self._current()
+        ask = lists.asked(k=k, filters=filters, at=at, wishes=wishes, request_id=request_id)
+        items: list[dict[str, Any]] = lists.answer(self._lists, kind, names, ask, **options)["items"]
         return items
 
     def predict(self, task: str, ids: Sequence[str] | None = None, *, k: int = 20) -> pl.DataFrame:

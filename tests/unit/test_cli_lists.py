@@ -9,8 +9,9 @@ from typing import Any, get_args
 import pytest
 from typer.testing import CliRunner, Result
 
+from shoploom.apps.lists import NAMES
 from shoploom.cli import app
-from shoploom.commands.lists import NAMES, Kind
+from shoploom.commands.lists import Kind
 from tests.services import make_workspace, publish
 
 RUNNER = CliRunner()
@@ -94,3 +95,34 @@ def test_what_stands_in_is_said(trained: Path) -> None:
     assert "nothing to show" in run(trained, "promoted", "--at", "2030-01-01").stdout
     hide = [word for row in range(3, 40, 4) for word in ("--hide", f"p{row:03d}")]
     assert "'Toys' has nothing to show; this is Goods" in run(trained, "category", "Toys", *hide).stdout
+
+
+def test_rules_are_kept_counted_and_refused_like_those_of_recommend(trained: Path) -> None:
+    done = run(trained, "also_bought", "p000", "-k", "4", "--filter", 'category != "Toys"', "--cap", "category:1")
+    assert done.exit_code == 0, done.output
+    assert "10 filtered" in done.stdout
+    assert "capped" in done.stdout
+    answer = json.loads(run(trained, "basket", "p000", "p001", "--pin", "p009@2", "--json").stdout)
+    assert answer["items"][1]["product_id"] == "p009"
+    assert answer["rules"]["pinned"] == 1
+    only = ("--filter", 'product_id == "p000"')
+    said = " ".join(run(trained, "also_bought", "p000", *only).stdout.split())
+    assert "note: nothing to show" in said
+    assert "note: nothing was found for this list that may be shown" in said
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["also_bought", "p000", "--filter", "price << 5"], "filter=price << 5 does not parse at column 8"),
+        (["also_bought", "p000", "--pin", "p000@1"], "this list never shows the product"),
+        (["buy_again", "c001", "--exclude", "bought"], "this list holds nothing but what the customer bought"),
+        (["promoted", "--boost", "price"], "write boost=EXPRESSION*FACTOR"),
+        (["segment", "c001", "--diversity", "2"], "--diversity"),
+        (["segment", "c001", "--half-life-days", "0", "--freshness", "1"], "half_life_days is 0"),
+    ],
+)
+def test_rules_that_cannot_be_kept_end_with_two(trained: Path, args: list[str], message: str) -> None:
+    done = run(trained, *args)
+    assert done.exit_code == 2
+    assert message in done.stderr

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -19,10 +19,26 @@ from shoploom.commands.output import (
     time_texts,
     titles,
 )
+from shoploom.commands.wishes import (
+    BoostOption,
+    BuryOption,
+    CapOption,
+    DiversityOption,
+    ExcludeOption,
+    ExploreOption,
+    FilterOption,
+    FreshnessOption,
+    HalfLifeOption,
+    MethodOption,
+    PinOption,
+    RequestOption,
+    say_arranged,
+    wishes_of,
+)
 from shoploom.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import polars as pl
 
@@ -39,36 +55,40 @@ def recommend(
     repeats: Annotated[
         Literal["auto", "allow", "exclude"], typer.Option(help="exclude: nothing that the customer bought before.")
     ] = "auto",
-    filter_: Annotated[list[str] | None, typer.Option("--filter", help="Only what fulfils: price < 5.")] = None,
-    boost: Annotated[list[str] | None, typer.Option(help='Moves up, EXPRESSION*FACTOR: brand == "A"*1.5.')] = None,
-    bury: Annotated[list[str] | None, typer.Option(help="Moves down, EXPRESSION*FACTOR: price > 50*2.")] = None,
-    pin: Annotated[list[str] | None, typer.Option(help="Stands there, ID@POSITION: 4711@1.")] = None,
-    cap: Annotated[list[str] | None, typer.Option(help="So many of a value at most, COLUMN:MOST: brand:2.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="Left out: bought or out_of_stock.")] = None,
-    diversity: Annotated[
-        float | None, typer.Option(min=0, max=1, help="0: the ranking; 1: nothing but differences.")
-    ] = None,
-    method: Annotated[Literal["mmr", "dpp"] | None, typer.Option(help="How diversity is weighed.")] = None,
-    freshness: Annotated[float | None, typer.Option(min=0, max=100, help="New products move up by 1 + this.")] = None,
-    half_life_days: Annotated[float | None, typer.Option(help="Age of half the freshness.")] = None,
-    explore: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Probability of a place to show others, with propensities.")
-    ] = None,
-    request_id: Annotated[str | None, typer.Option(help="The same id explores alike; made up if left out.")] = None,
+    filter_: FilterOption = None,
+    boost: BoostOption = None,
+    bury: BuryOption = None,
+    pin: PinOption = None,
+    cap: CapOption = None,
+    exclude: ExcludeOption = None,
+    diversity: DiversityOption = None,
+    method: MethodOption = None,
+    freshness: FreshnessOption = None,
+    half_life_days: HalfLifeOption = None,
+    explore: ExploreOption = None,
+    request_id: RequestOption = None,
     log: Annotated[bool, typer.Option("--log", help="Write what is shown to the event log.")] = False,
     workspace: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
     """Products for a customer's next visit, each with a reason."""
     from shoploom.apps.recommend import recommend as answer
-    from shoploom.inference.rerank import Wishes
-    from shoploom.inference.rules import Rules
     from shoploom.shop import Shop
 
     out = Output(as_json, "recommend")
-    given = {"filter": filter_, "boost": boost, "bury": bury, "pin": pin, "cap": cap, "exclude": exclude}
-    rules = Rules.of_texts(**{name: texts for name, texts in given.items() if texts})
-    wishes = Wishes(rules, diversity, method, freshness, half_life_days, explore)
+    wishes = wishes_of(
+        filter=filter_,
+        boost=boost,
+        bury=bury,
+        pin=pin,
+        cap=cap,
+        exclude=exclude,
+        diversity=diversity,
+        method=method,
+        freshness=freshness,
+        half_life_days=half_life_days,
+        explore=explore,
+    )
     shop = Shop.open(workspace)
     found = answer(shop.engine, customer, k=k, repeats=repeats, wishes=wishes, request_id=request_id, log=log)
     out.read(shop.registry.folder(found["model_version"]))
@@ -81,7 +101,7 @@ def recommend(
         reason = next((one["text"] for one in item.get("reasons", [])), "")
         rows.append((str(rank), item["product_id"], str(item.get("title") or ""), f"{item['score']:.3g}", reason))
     out.table(("", "product", "title", "score", "because"), rows, right=(0, 3))
-    _say_arranged(out, found)
+    say_arranged(out, found)
     out.next(f"shoploom predict next_basket --out baskets.parquet{option_text(workspace)}")
     out.done(**found, did_you_mean=likely)
 
@@ -175,21 +195,6 @@ def write_table(frame: pl.DataFrame, path: Path) -> None:
     except OSError as error:
         fresh.unlink(missing_ok=True)
         raise DataError(f"{path} cannot be written ({error}); check that the folder exists and has room") from error
-
-
-def _say_arranged(out: Output, found: Mapping[str, Any]) -> None:
-    """What rules and settings did, and what they could not do."""
-    if found["reason"]:
-        out.say(f"note: {found['reason']}")
-    applied = dict(found.get("rules", {}))
-    for one in applied.pop("left_out", []):
-        out.say(f"note: left out: {one}")
-    told = [f"{number:,} {name}" for name, number in applied.items() if number]
-    if told:
-        out.say(f"rules: {', '.join(told)}")
-    if "request_id" in found:
-        logged = f"; {found['logged']} impressions written to the event log" if "logged" in found else ""
-        out.say(f"request: {found['request_id']}{logged}")
 
 
 def _say_unknown(unit: str, unknown: Sequence[str]) -> None:

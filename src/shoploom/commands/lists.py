@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from shoploom.commands.output import HERE, JsonOption, Output, WorkspaceOption, option_text
-from shoploom.errors import NotFoundError, UsageError
-
-if TYPE_CHECKING:
-    from shoploom.inference.found import Ask
-    from shoploom.inference.lists import Lists
+from shoploom.commands.wishes import (
+    BoostOption,
+    BuryOption,
+    CapOption,
+    DiversityOption,
+    ExcludeOption,
+    ExploreOption,
+    FilterOption,
+    FreshnessOption,
+    HalfLifeOption,
+    MethodOption,
+    PinOption,
+    RequestOption,
+    say_arranged,
+    wishes_of,
+)
+from shoploom.errors import NotFoundError
 
 Kind = Literal[
     "also_bought",
@@ -26,18 +38,6 @@ Kind = Literal[
     "segment",
     "promoted",
 ]
-NAMES: dict[str, tuple[str, int, int]] = {
-    "also_bought": ("product", 1, 1),
-    "basket": ("product", 1, 100),
-    "session": ("product", 0, 100),
-    "buy_again": ("customer", 1, 1),
-    "new_for_you": ("customer", 1, 1),
-    "category": ("category", 1, 1),
-    "new_arrivals": ("customer", 0, 1),
-    "segment": ("customer", 0, 1),
-    "promoted": ("customer", 0, 1),
-}
-"""What is named behind the kind: what it is, how many at least and at most."""
 
 
 def list_(
@@ -54,36 +54,62 @@ def list_(
     in_stock: Annotated[bool, typer.Option("--in-stock", help="Leave out what is sold out.")] = False,
     hide: Annotated[list[str] | None, typer.Option(help="An id to leave out; may be repeated.")] = None,
     at: Annotated[datetime | None, typer.Option(help="Moment of the visit in UTC; now if left out.")] = None,
+    filter_: FilterOption = None,
+    boost: BoostOption = None,
+    bury: BuryOption = None,
+    pin: PinOption = None,
+    cap: CapOption = None,
+    exclude: ExcludeOption = None,
+    diversity: DiversityOption = None,
+    method: MethodOption = None,
+    freshness: FreshnessOption = None,
+    half_life_days: HalfLifeOption = None,
+    explore: ExploreOption = None,
+    request_id: RequestOption = None,
     workspace: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
     """The lists of a shop's pages: bought together, basket, session, buy again, category, arrivals and others."""
-    given = tuple(names or ())
-    _require(kind, given)
     from shoploom.apps import lists as apps
     from shoploom.inference.catalogue import Filters
     from shoploom.inference.lists import Lists
     from shoploom.shop import Shop
 
+    given = tuple(names or ())
+    apps.require_names(kind, given)
+    wishes = wishes_of(
+        filter=filter_,
+        boost=boost,
+        bury=bury,
+        pin=pin,
+        cap=cap,
+        exclude=exclude,
+        diversity=diversity,
+        method=method,
+        freshness=freshness,
+        half_life_days=half_life_days,
+        explore=explore,
+    )
     out = Output(as_json, "list")
     shop = Shop.open(workspace)
-    named = given[0] if kind == "category" else category
-    ask = apps.asked(k=k, filters=Filters(named, in_stock, tuple(hide or ())), at=at)
-    first = given[0] if given else None
-    answers: dict[str, Callable[[Lists, Ask], dict[str, Any]]] = {
-        "also_bought": lambda lists, ask: apps.also_bought(lists, given[0], ask),
-        "basket": lambda lists, ask: apps.basket(lists, given, customer, ask),
-        "session": lambda lists, ask: apps.session(lists, given, session, ask),
-        "buy_again": lambda lists, ask: apps.buy_again(lists, given[0], ask, due_only=not not_due),
-        "new_for_you": lambda lists, ask: apps.new_for_you(lists, given[0], ask),
-        "category": lambda lists, ask: apps.category(lists, customer, ask),
-        "new_arrivals": lambda lists, ask: apps.new_arrivals(
-            lists, first, ask, attribute=attribute, value=value, days=days
-        ),
-        "segment": lambda lists, ask: apps.segment(lists, first, ask, attribute=attribute, value=value),
-        "promoted": lambda lists, ask: apps.promoted(lists, first, ask),
-    }
-    found = _with_hint(kind, given, shop, lambda: answers[kind](Lists(shop.engine), ask))
+    filters = Filters(category, in_stock, tuple(hide or ()))
+    ask = apps.asked(k=k, filters=filters, at=at, wishes=wishes, request_id=request_id)
+
+    def answer() -> dict[str, Any]:
+        return apps.answer(
+            Lists(shop.engine),
+            kind,
+            given,
+            ask,
+            customer_id=customer,
+            session_id=session,
+            attribute=attribute,
+            value=value,
+            days=days,
+            due_only=not not_due,
+        )
+
+    found = _with_hint(kind, given, shop, answer)
     out.read(shop.registry.folder(found["model_version"]))
     for text in notes(found):
         out.say(f"note: {text}")
@@ -92,6 +118,7 @@ def list_(
         because = "; ".join(one["text"] for one in item["reasons"][:2])
         rows.append((str(rank), item["product_id"], str(item.get("title") or ""), f"{item['score']:.3g}", because))
     out.table(("", "product", "title", "score", "because"), rows, right=(0, 3))
+    say_arranged(out, found)
     out.next(f"shoploom serve{option_text(workspace)}")
     out.done(**found)
 
@@ -103,8 +130,6 @@ def notes(found: dict[str, Any]) -> list[str]:
         said.append(f"unknown products are passed over: {', '.join(found['unknown_products'])}")
     if found.get("session_id") is not None and not found["session_known"]:
         said.append(f"no event of the log names session {found['session_id']!r}")
-    if found["list"] == "category" and found["shown_category"] != found["category"]:
-        said.append(f"{found['category']!r} has nothing to show; this is {found['shown_category'] or 'the whole shop'}")
     if not found["items"]:
         said.append("nothing to show")
     elif found["cold_start"]:
@@ -114,17 +139,9 @@ def notes(found: dict[str, Any]) -> list[str]:
     return said
 
 
-def _require(kind: str, given: Sequence[str]) -> None:
-    what, least, most = NAMES[kind]
-    if least <= len(given) <= most:
-        return
-    wanted = f"one {what}" if most == 1 else f"{least} to {most} {what}s"
-    text = "at most " if most == 1 and not least else ""
-    raise UsageError(f"`list {kind}` was given {len(given)} names; name {text}{wanted}: shoploom list {kind} ID")
-
-
 def _with_hint(kind: str, given: Sequence[str], shop: Any, answer: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """The answer; if the customer is unknown, the most alike id is named."""
+    from shoploom.apps.lists import NAMES
     from shoploom.commands.answers import nearest_customer
 
     try:

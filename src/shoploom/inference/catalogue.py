@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ import polars as pl
 from shoploom.data import schema
 from shoploom.data.arrays import Flags, ShopArrays
 from shoploom.errors import NotFoundError, unknown_name
+from shoploom.inference.rules import Rules
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,13 @@ class Filters:
         in_stock: Leave out products whose attributes say ``in_stock: false`` or ``stock: 0``; where nothing is
             said, a product counts as in stock.
         hidden: Ids that this one answer must not hold, beside those that are hidden for good.
+        rules: Whose filters and exclusions hold beside the standing ones.
     """
 
     category: str | None = None
     in_stock: bool = False
     hidden: tuple[str, ...] = ()
+    rules: Rules = field(default_factory=Rules)
 
 
 class Catalogue:

@@ -46,7 +46,7 @@ class Engine:
         max_ms: Milliseconds that an ensemble may take per answer, whatever version serves; None or 0: no limit.
 
     Attributes:
-        dropped: By task, how often an ensemble answered without a member, by member and reason; over all versions.
+        dropped: By task, how often an answer came without a member, by member and reason; over all versions.
 
     Example:
         >>> engine = Engine.load(workspace)  # doctest: +SKIP
@@ -152,6 +152,7 @@ class Engine:
 
     def _steer(self, served: Served) -> None:
         """Give the ensembles of a version the limit, and counters that outlive the version."""
+        served.dropped = self.dropped
         for task, member in served.members.items():
             if not isinstance(member, Fused):
                 continue
@@ -243,7 +244,8 @@ class Engine:
         tables = self.workspace.load_tables()
         end = _clock_end(manifest, tables)
         shop = ShopArrays.build(tables.until(end))
-        state = ShopState(shop, customers=tables.customers, cleaning=tables.cleaning, hidden=self.hidden)
+        rules = self.workspace.config.recommend.rules
+        state = ShopState(shop, customers=tables.customers, cleaning=tables.cleaning, hidden=self.hidden, rules=rules)
         state.observe_table(tables.events.filter(pl.col(schema.TIME) >= end))
         overlap, state.offset = log.read_since(before)  # written while the tables were read: in them, or not
         state.observe_table(overlap.filter(~pl.col(schema.EVENT_ID).is_in(tables.events[schema.EVENT_ID].implode())))

@@ -17,6 +17,7 @@ from shoploom.errors import NotFoundError
 from shoploom.inference.catalogue import Filters
 from shoploom.inference.list_tables import ListTables
 from shoploom.inference.reasons import Reason
+from shoploom.inference.rerank import Wishes
 from shoploom.inference.served import Served
 from shoploom.inference.state import ShopState
 from shoploom.inference.visitors import Visitors
@@ -33,15 +34,21 @@ class Ask:
 
     Args:
         k: Length of the list.
-        filters: What it may hold.
+        filters: What it may hold. ``Lists.show`` adds the rules that hold, before candidates are looked for.
         when: Day of the visit; None: now, or where the data end if they are old.
         explain: Whether each product says why.
+        wishes: Rules and settings beside the standing rules of the shop.
+        request_id: Of whom asks, if known.
+        seed: What exploration is drawn from.
     """
 
     k: int = 20
     filters: Filters = field(default_factory=Filters)
     when: float | None = None
     explain: bool = True
+    wishes: Wishes | None = None
+    request_id: str | None = None
+    seed: str = ""
 
     @property
     def depth(self) -> int:
@@ -69,6 +76,11 @@ class Shelf:
     def day(self, ask: Ask, row: int = -1) -> float:
         """The day as of which is answered."""
         return self.state.now(row) if ask.when is None else ask.when
+
+    def bought(self, row: int) -> frozenset[int]:
+        """Rows of all that a customer bought; nothing of a stranger's."""
+        own = self.state.history(row) if row >= 0 else None
+        return frozenset() if own is None else frozenset(own.item[own.purchase].tolist())
 
     def category(self, name: str) -> str:
         """A category as the catalogue spells it.
@@ -119,11 +131,15 @@ class Found:
         cold_start: Whether nothing is known to start from.
         note: What to say about an item.
         never: Rows that the list must not hold, whatever it is filled with.
-        among: (I,) Which products may be shown; None: what the filters let through.
+        among: (I,) Which products may be shown, of those that filters and rules let through; None: all of them.
         fill: What stands in for missing candidates: nothing, what sells, or everything that may be shown.
         filters: Of what stands in, where they are not those that were asked for.
         own_reasons_only: Whether the general reasons of a product are left out.
         about: What to say about the list as a whole.
+        spare: How many of the last candidates are only shown where those before them do not fill the list.
+        similar: Candidates that are only like what the list is about; None: the list is never filled with such.
+        instead: That another list is shown than the one that was asked for, as a sentence.
+        holds_bought: Whether the list is about what the customer bought, so that it cannot be left out.
     """
 
     items: Sequence[int]
@@ -139,6 +155,10 @@ class Found:
     filters: Filters | None = None
     own_reasons_only: bool = False
     about: Mapping[str, Any] = field(default_factory=dict)
+    spare: int = 0
+    similar: Collection[int] | None = None
+    instead: str | None = None
+    holds_bought: bool = False
 
 
 def fused(rankings: Sequence[tuple[float, Sequence[int]]]) -> tuple[list[int], list[float]]:

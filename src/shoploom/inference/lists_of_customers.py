@@ -69,6 +69,7 @@ def buy_again(shelf: Shelf, customer: str, ask: Ask, *, due_only: bool = True) -
         fill="nothing",
         own_reasons_only=True,
         about={schema.CUSTOMER: customer, "days_ahead": AHEAD_DAYS},
+        holds_bought=True,
     )
 
 
@@ -90,8 +91,8 @@ def new_for_you(shelf: Shelf, customer: str, ask: Ask) -> Found:
 def category(shelf: Shelf, customer: str | None, ask: Ask) -> Found:
     """A category's products in a customer's order, popular ones for a stranger; everything it has, if asked for.
 
-    A category with nothing to show, because all is hidden or sold out, shows the one above it, at last the whole
-    shop; ``shown_category`` says which.
+    A category with nothing to show, because all is hidden, sold out or left out by a rule, shows the one above it, at
+    last the whole shop; ``shown_category`` says which.
 
     Raises:
         NotFoundError: If no product has the category; the message names the nearest.
@@ -117,6 +118,7 @@ def category(shelf: Shelf, customer: str | None, ask: Ask) -> Found:
         fill="everything",
         filters=filters,
         about={schema.CATEGORY: name, "shown_category": shown, schema.CUSTOMER: customer},
+        instead=None if shown == name else f"{name!r} has nothing to show; this is {shown or 'the whole shop'}",
     )
 
 
@@ -140,9 +142,10 @@ def new_arrivals(
     known = max(when, day_at(datetime.now(UTC))) if ask.when is None else when  # data may end before what is new now
     usable = held(state.allowed(ask.filters), rows) & (since <= known)
     rows, since = rows[usable], since[usable]
-    young = min(int((since > when - days).sum()), MOST_NEW)
-    rows, since = rows[: max(young, ask.k)], since[: max(young, ask.k)]
-    day = dict(zip(rows.tolist(), since.tolist(), strict=True))
+    looked_at = max(min(int((since > when - days).sum()), MOST_NEW), ask.k)
+    most = max(looked_at, ask.depth)
+    day = dict(zip(rows[:most].tolist(), since[:most].tolist(), strict=True))
+    rows, since, spare = rows[:looked_at], since[:looked_at], rows[looked_at:most].tolist()
     liked, about = _liked(shelf, row, attribute, value, when)
     near = _near(shelf, rows, liked)
     items, scores = rows.tolist(), np.exp2(np.minimum(0.0, since - when) / days).tolist()
@@ -154,13 +157,13 @@ def new_arrivals(
         ago = max(0, int(when - day[item]))
         text = f"New since {'today' if not ago else 'yesterday' if ago == 1 else f'{ago} days'}"
         reasons = [Reason("new", text, {"days_since": ago})]
-        if near is not None and attribute is None and value is None:
+        if near is not None and attribute is None and value is None and item not in spare:
             reasons += _alike(shelf, near, int(np.flatnonzero(rows == item)[0]))
         return Note({"since": _iso(day[item])}, reasons)
 
     return Found(
-        items,
-        scores,
+        [*items, *spare],
+        [*scores, *[min(scores, default=0.0)] * len(spare)],
         "latest" if near is None else "taste",
         when,
         row,
@@ -168,6 +171,7 @@ def new_arrivals(
         note=note,
         fill="nothing",
         about={schema.CUSTOMER: customer, "days": days, **about},
+        spare=len(spare),
     )
 
 

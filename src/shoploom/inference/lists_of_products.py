@@ -44,16 +44,12 @@ def also_bought(shelf: Shelf, product: str, ask: Ask) -> Found:
         [*scores, *[0.0] * len(more)],
         "together",
         shelf.day(ask),
-        cold_start=not items,
+        cold_start=not len(beside.items),
         note=note,
         never={row},
         among=usable,
-        about={
-            schema.PRODUCT: product,
-            "basis": together.basis,
-            together.basis: orders,
-            "filled_with_similar": max(0, min(ask.k - len(items), len(more))),
-        },
+        about={schema.PRODUCT: product, "basis": together.basis, together.basis: orders},
+        similar=more,
     )
 
 
@@ -70,12 +66,12 @@ def basket(shelf: Shelf, products: Sequence[str], customer: str | None, ask: Ask
     missing = together.missing(rows)
     usable = shelf.selling(ask.filters)
     rankings = [(1.0, best(missing.items, missing.scores, ask.depth, among=usable)[0])]
-    served_by, when = "together", shelf.day(ask, row)
+    served_by, when, known = "together", shelf.day(ask, row), bool(len(missing.items))
     if row >= 0 and state.num_lines(row):
         own = shelf.served.recommend(customer, k=ask.depth, when=ask.when, filters=ask.filters)
         if not own.cold_start:
             rankings.append((1.0, own.items[: len(own.items) - own.filled]))
-            served_by, when = f"together and {own.served_by}", own.when
+            served_by, when, known = f"together and {own.served_by}", own.when, True
     items, scores = fused(rankings)
     because = dict(zip(missing.items.tolist(), missing.because.tolist(), strict=True))
 
@@ -93,7 +89,7 @@ def basket(shelf: Shelf, products: Sequence[str], customer: str | None, ask: Ask
         served_by,
         when,
         row,
-        cold_start=not items,
+        cold_start=not known,
         note=note,
         never=set(rows),
         among=usable,
@@ -145,8 +141,8 @@ def visit(shelf: Shelf, products: Sequence[str], session: str | None, ask: Ask) 
             "session_known": bool(touched),
             "touched": [state.shop.items.ids[one] for one in dict.fromkeys(rows)],
             "unknown_products": unknown,
-            "filled_with_similar": max(0, min(ask.k - len(items), len(more))),
         },
+        similar=more,
     )
 
 

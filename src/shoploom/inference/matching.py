@@ -10,15 +10,18 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from functools import reduce
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from shoploom.data.arrays import F64, I32, Flags
 from shoploom.errors import NotFoundError, UsageError
 from shoploom.inference.expressions import Check, Every, Not, Tree, parse, problem
-from shoploom.inference.product_columns import Attributes, ProductColumns
-from shoploom.inference.state import ShopState
+from shoploom.inference.product_columns import IN_STOCK, Attributes, ProductColumns
+from shoploom.inference.rules import Rule
+
+if TYPE_CHECKING:
+    from shoploom.inference.state import ShopState
 
 MOST_MASKS: Final = 300
 """Of 92 k products a mask is 92 kB."""
@@ -59,6 +62,17 @@ class Matcher:
                 if len(self._masks) > MOST_MASKS:
                     self._masks.popitem(last=False)
             return found
+
+    def fulfilling(self, rule: Rule) -> Flags:
+        """(I,) products that fulfil a filter or exclusion, or that a boost or burial moves. Do not write into it.
+
+        Raises:
+            UsageError: If its expression does not fit the catalogue; ``ConfigError`` for standing rules.
+        """
+        try:
+            return self.mask(IN_STOCK if rule.kind == "exclude" else rule.subject)
+        except UsageError as error:
+            rule.fail(f"does not fit the catalogue at {error}", cause=error)
 
     def groups(self, name: str) -> I32:
         """(I,) a number per value of a text column, -1 without one; ``category`` means its finest level.

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import cached_property, partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
@@ -23,7 +23,9 @@ from shoploom.errors import NotFoundError, UsageError, unknown_name
 from shoploom.inference.catalogue import attributes_of, out_of_stock
 from shoploom.inference.expressions import Value
 from shoploom.inference.live import day_at
-from shoploom.inference.state import ShopState
+
+if TYPE_CHECKING:
+    from shoploom.inference.state import ShopState
 
 AGE, IN_STOCK = "age_days", "in_stock"
 _BREAK: Final = "\x1f"

@@ -13,7 +13,7 @@ factor f multiplies u, so that a product of rank r comes to stand about where ra
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
@@ -27,9 +27,8 @@ from shoploom.ensemble.fusion import RANK_OFFSET
 from shoploom.errors import UsageError
 from shoploom.inference.catalogue import Filters
 from shoploom.inference.explore import explored
-from shoploom.inference.matching import Matcher, fitted
-from shoploom.inference.product_columns import IN_STOCK
-from shoploom.inference.rules import OUT_OF_STOCK, Rule, Rules
+from shoploom.inference.matching import fitted
+from shoploom.inference.rules import Rule, Rules
 from shoploom.inference.selection import Room, dpp, in_order, mmr
 from shoploom.inference.similar import SimilarItems
 from shoploom.inference.state import ShopState
@@ -113,7 +112,7 @@ class Applied:
         pinned: Products on the list because of a pin.
         capped: Candidates that would be on the list but for a cap.
         explored: Places that show a product from further down.
-        left_out: Standing pins that this list does not show, each with the reason.
+        left_out: Standing rules that this list does not keep, each with the reason.
     """
 
     candidates: int = 0
@@ -165,23 +164,21 @@ class Arranger:
     def __init__(self, state: ShopState, similar: SimilarItems) -> None:
         self._state = state
         self._similar = similar
-        self._matcher = Matcher(state)
+        self._matcher = state.matcher
 
     def permitted(self, rules: Rules, base: Flags | None = None) -> Permitted:
         """What may be shown.
 
         Args:
-            rules: Their filters and exclusions count. ``exclude=bought`` is for whoever makes the candidates.
+            rules: Their filters and exclusions count beside the standing ones. ``exclude=bought`` is for whoever makes
+                the candidates.
             base: (I,) What may be shown without rules; None: merchandise that is not hidden.
 
         Raises:
             UsageError: If an expression does not fit the catalogue.
         """
-        allowed = self._state.allowed(Filters()) if base is None else base
-        mask = allowed
-        for one in _restricting(rules):
-            mask = mask & fitted(self._mask(one), len(mask))
-        return Permitted(allowed, mask)
+        allowed = self._state.before_rules(Filters()) if base is None else base
+        return Permitted(allowed, self._state.ruled(allowed, rules))
 
     def created(self) -> F64:
         """(I,) day since which the shop has each product, NaN if unknown; one that came while serving came today."""
@@ -192,8 +189,8 @@ class Arranger:
         mask, count = base, int(base.sum())
         if not count:
             return "no product may be shown: category, stock and hidden products leave none of the catalogue"
-        for one in _restricting(rules):
-            mask = mask & fitted(self._mask(one), len(mask))
+        for one in rules.restricting:
+            mask = mask & fitted(self._matcher.fulfilling(one), len(mask))
             if not mask.any():
                 return f"no product may be shown: {one} leaves none of {count:,}"
             count = int(mask.sum())
@@ -209,6 +206,8 @@ class Arranger:
         permitted: Permitted | None = None,
         bought: Collection[int] = (),
         day: float | None = None,
+        standing_in: int = 0,
+        foreign: Callable[[Rule, int], str] | None = None,
     ) -> Arranged:
         """The ``k`` products to show, or fewer where there are not enough.
 
@@ -223,15 +222,19 @@ class Arranger:
             permitted: From ``permitted``, to save asking again; candidates that it forbids are left out.
             bought: Rows that must not be pinned, because the customer has them.
             day: Moment of the list, for freshness; None: now.
+            standing_in: How many of the last candidates stand in for better ones: they stay behind all others.
+            foreign: Says why a pin of an item has no place on this list; empty if it has one.
 
         Raises:
             UsageError: If a rule of the request cannot be kept: an unknown column, a pin of a product that is unknown,
                 hidden, filtered out or capped away.
         """
         allowed = self.permitted(arrangement.rules) if permitted is None else permitted
-        pins, left_out = self._pins(arrangement.rules, allowed, k, bought)
-        found = self._candidates(items, allowed.mask, list(pins.values()), arrangement, day)
-        room = self._room(arrangement.rules, found.rows, len(pins))
+        rules, left_out = self._binding(arrangement.rules, allowed.mask)
+        arrangement = replace(arrangement, rules=rules)
+        pins, not_pinned = self._pins(rules, allowed, k, bought, foreign)
+        found = self._candidates(items, allowed.mask, list(pins.values()), arrangement, day, standing_in)
+        room = self._room(rules, found.rows, len(pins))
         chosen = self._chosen(found, room, k - len(pins), len(pins), arrangement)
         capped = _num_capped(found, chosen, room, k - len(pins))
         shown = found.rows[chosen].tolist()
@@ -249,20 +252,27 @@ class Arranger:
             pinned=len(fixed),
             capped=capped,
             explored=len(drawn.drawn),
-            left_out=left_out,
+            left_out=[*left_out, *not_pinned],
         )
         return Arranged(drawn.items, [known.get(row, lowest) for row in drawn.items], drawn.propensities, applied)
 
     def _candidates(
-        self, items: Sequence[int], mask: Flags, pinned: list[int], arrangement: Arrangement, day: float | None
+        self,
+        items: Sequence[int],
+        mask: Flags,
+        pinned: list[int],
+        arrangement: Arrangement,
+        day: float | None,
+        standing_in: int,
     ) -> _Candidates:
         """What may be chosen, best first after boosts, burials and freshness; pinned products behind all."""
         rows = np.asarray(items, dtype=np.int64)
+        own = len(rows) - standing_in
         kept = np.flatnonzero(mask[rows] & ~np.isin(rows, pinned))
         rows, utility = rows[kept], (RANK_OFFSET + 1) / (RANK_OFFSET + 1 + kept)
         moved = {"boost": np.zeros(len(rows), dtype=bool), "bury": np.zeros(len(rows), dtype=bool)}
         for one in [*arrangement.rules.of("boost"), *arrangement.rules.of("bury")]:
-            meant = self._mask(one)[rows]
+            meant = self._matcher.fulfilling(one)[rows]
             utility[meant] *= one.number if one.kind == "boost" else 1 / one.number
             moved[one.kind] |= meant
         if arrangement.freshness:
@@ -270,22 +280,26 @@ class Arranger:
             age = np.maximum(moment - self.created()[rows], 0.0)
             fresh = np.nan_to_num(np.exp2(-age / arrangement.half_life_days))
             utility *= 1 + arrangement.freshness * fresh
-        order = np.argsort(-utility, kind="stable")
+        order = np.lexsort((-utility, kept >= own))
         return _Candidates(
             np.append(rows[order], pinned).astype(np.int64),
             np.append(utility[order], np.zeros(len(pinned))),
             len(rows),
+            int((kept < own).sum()),
             int(moved["boost"].sum()),
             int(moved["bury"].sum()),
         )
 
     def _chosen(self, found: _Candidates, room: Room, count: int, pinned: int, arrangement: Arrangement) -> list[int]:
         chosen: list[int] = []
-        if arrangement.diversity and found.count:
+        if arrangement.diversity and found.own:
             choose = dpp if arrangement.method == "dpp" else mmr
-            utility, given = found.utility / found.utility.max(), range(found.count, found.count + pinned)
-            vectors, first = self._vectors(found.rows), min(count, MOST_DIVERSE)
-            chosen = choose(utility, vectors, room, first, diversity=arrangement.diversity, given=given)
+            mixed = np.r_[: found.own, found.count : found.count + pinned]  # what stands in is not mixed in
+            rows, utility = found.rows[mixed], found.utility[mixed] / found.utility.max()
+            free, given = self._room(arrangement.rules, rows, pinned), range(found.own, found.own + pinned)
+            first = min(count, MOST_DIVERSE)
+            order = choose(utility, self._vectors(rows), free, first, diversity=arrangement.diversity, given=given)
+            chosen = in_order(order, room, first)
         return [*chosen, *in_order(range(found.count), room, count - len(chosen))]
 
     def _vectors(self, rows: NDArray[np.int64]) -> F32:
@@ -305,8 +319,26 @@ class Arranger:
             room.take(place)
         return room
 
+    def _binding(self, rules: Rules, mask: Flags) -> tuple[Rules, list[str]]:
+        """Rules without standing caps on what all products have in common, and these caps, each with the reason.
+
+        Else the page of one brand would show no more of it than any list.
+        """
+        aside = {}
+        for one in (each for each in rules.of("cap") if each.standing):
+            groups = self._groups(one)
+            groups = groups[fitted(mask, len(groups))]
+            if len(groups) > one.number and 0 <= groups.min() == groups.max():
+                aside[one] = f"{one}: all that this list may show has the same {one.subject}"
+        return rules.without(aside), list(aside.values())
+
     def _pins(
-        self, rules: Rules, allowed: Permitted, k: int, bought: Collection[int]
+        self,
+        rules: Rules,
+        allowed: Permitted,
+        k: int,
+        bought: Collection[int],
+        foreign: Callable[[Rule, int], str] | None,
     ) -> tuple[dict[int, int], list[str]]:
         """Rows by position from 0, and standing pins that cannot be kept today, each with the reason."""
         pins: dict[int, int] = {}
@@ -318,6 +350,7 @@ class Arranger:
             if one.standing and position >= k:
                 continue
             reason = f"the list has {k} positions" if position >= k else self._why_not(row, rules, allowed, bought)
+            reason = reason or ("" if foreign is None else foreign(one, row))
             reason = reason or self._why_too_many(row, rules, pins)
             if not reason:
                 pins[position] = row
@@ -336,7 +369,7 @@ class Arranger:
         if self._state.hidden.hides("products", self._state.shop.items.ids[row]):
             return "the product is hidden; PUT /v1/products/{id} shows it again"
         if row < len(allowed.base) and allowed.base[row]:
-            against = next((one for one in _restricting(rules) if not self._mask(one)[row]), None)
+            against = next((one for one in rules.restricting if not self._matcher.fulfilling(one)[row]), None)
             return f"{against} leaves the product out"
         merchandise = self._state.facts.merchandise
         if row < len(merchandise) and not merchandise[row]:
@@ -350,12 +383,6 @@ class Arranger:
             if groups[row] >= 0 and same >= one.number:
                 return f"{one} has no room for it beside the other pins"
         return ""
-
-    def _mask(self, rule: Rule) -> Flags:
-        try:
-            return self._matcher.mask(IN_STOCK if rule.kind == "exclude" else rule.subject)
-        except UsageError as error:
-            rule.fail(f"does not fit the catalogue at {error}", cause=error)
 
     def _groups(self, rule: Rule) -> I32:
         try:
@@ -372,19 +399,16 @@ class _Candidates:
         rows: (N + pins,)
         utility: (N + pins,)
         count: N.
+        own: How many of them, the first ones, do not stand in for others.
         boosted, buried: How many of them a rule moved.
     """
 
     rows: NDArray[np.int64]
     utility: F64
     count: int
+    own: int
     boosted: int
     buried: int
-
-
-def _restricting(rules: Rules) -> list[Rule]:
-    """Rules that a mask over the catalogue answers."""
-    return [*rules.of("filter"), *(one for one in rules.of("exclude") if one.subject == OUT_OF_STOCK)]
 
 
 def _num_capped(found: _Candidates, chosen: Sequence[int], room: Room, wanted: int) -> int:

@@ -1,14 +1,14 @@
 """Business rules on ranked lists: what must be shown, what must not, and what moves up or down.
 
-Standing rules come from ``[[recommend.rules]]`` of ``shoploom.toml``, others from a request. Rules that cannot hold
-together are errors. Knows nothing of the catalogue: whether a pinned product may be shown is seen in
-``inference.rerank``.
+Standing rules come from ``[[recommend.rules]]`` of ``shoploom.toml`` and hold in every list, others come with a
+request. Rules that cannot hold together are errors. Knows nothing of the catalogue: whether a pinned product may be
+shown is seen in ``inference.rerank``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final, NoReturn
 
@@ -158,9 +158,18 @@ class Rules:
         """The rules of one kind."""
         return [one for one in self.every if one.kind == kind]
 
+    @property
+    def restricting(self) -> list[Rule]:
+        """The rules that leave products out whoever asks: filters, and ``exclude=out_of_stock``."""
+        return [*self.of("filter"), *(one for one in self.of("exclude") if one.subject == OUT_OF_STOCK)]
+
     def excludes(self, what: str) -> bool:
         """Whether ``bought`` or ``out_of_stock`` products are left out."""
         return any(one.subject == what for one in self.of("exclude"))
+
+    def without(self, some: Collection[Rule]) -> Rules:
+        """These rules but for some."""
+        return replace(self, every=tuple(one for one in self.every if one not in some)) if some else self
 
     def with_request(self, other: Rules) -> Rules:
         """These standing rules and those of a request, whose pins come first where both want a place or a product."""

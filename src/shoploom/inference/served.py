@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,9 @@ import polars as pl
 
 from shoploom.data import schema
 from shoploom.data.arrays import F64, Flags, ShopArrays
+from shoploom.data.keys import Rows
 from shoploom.data.vocabulary import Vocabulary
+from shoploom.ensemble.fused import Fused
 from shoploom.ensemble.members.base import Member
 from shoploom.errors import NotFoundError, unknown_name
 from shoploom.inference.catalogue import Filters
@@ -25,10 +28,14 @@ from shoploom.inference.rules import BOUGHT, Rules
 from shoploom.inference.shared_cache import reread, undisturbed
 from shoploom.inference.similar import HasItemVectors, Similar, SimilarItems
 from shoploom.inference.state import ShopState
+from shoploom.inference.taste import Liked, nearness
 from shoploom.tasks import TASKS
 from shoploom.tasks.base import Cases, Classes, Numbers, Prediction, Ranked, Repeats, Task
 
+LOG = logging.getLogger("shoploom.inference")
 CACHED_ANSWERS = 50_000
+MOST_NEWCOMERS, MOST_COMPARED = 100, 2000
+"""Unsold products that a list has as candidates, and whose content is compared: the newest."""
 PLAIN = Arrangement()
 _SHOWN = schema.EVENT_TYPES.index(schema.IMPRESSION)
 
@@ -69,6 +76,9 @@ class Served:
         members: The serving member of each task.
         state: The shop.
         vectors: A member with item vectors for similar products, if the version has one.
+
+    Attributes:
+        dropped: By task, how often a list came without the member that ranks, by member and reason.
     """
 
     def __init__(
@@ -90,6 +100,7 @@ class Served:
         self._locks = {name: threading.Lock() for name in members}
         self._answers: OrderedDict[tuple[Any, ...], dict[str, Any]] = OrderedDict()
         self._answers_lock = threading.Lock()
+        self.dropped: dict[str, Counter[tuple[str, str]]] = {}
         self._quoted: Vocabulary | None = None  # the products and one that is asked about; copied when there are more
 
     def recommend(
@@ -110,18 +121,21 @@ class Served:
             when: Day of the visit; None: now.
             repeats: Whether products that the customer bought may be shown.
             filters: What this list may hold.
-            arrangement: Rules and settings for re-ranking; None shows the ranking as it is.
+            arrangement: Rules and settings for re-ranking; None shows the ranking as it is, of what may be shown.
 
         Raises:
             UsageError: If a rule of the request cannot be kept.
         """
         state, wanted = self.state, arrangement or PLAIN
         row = state.customer(customer) if customer is not None else -1
-        base = state.allowed(filters or Filters())
-        permitted = self.arranger.permitted(wanted.rules, base)
-        repeats = "exclude" if wanted.rules.excludes(BOUGHT) else repeats
+        filters = filters or Filters()
+        base = state.before_rules(filters)
+        permitted = Permitted(base, state.ruled(base, wanted.rules, filters.rules))
+        repeats = "exclude" if wanted.rules.excludes(BOUGHT) or filters.rules.excludes(BOUGHT) else repeats
         day = state.now(row) if when is None else when
         found = self._ranked(row, wanted.depth(k), day, repeats, permitted.mask)
+        if wanted.freshness:
+            found = self._with_newcomers(found, row, permitted.mask)
         if not found.items or (len(found.items) < k and not wanted.plain):
             found = self._completed(found, row, k, repeats, permitted, wanted.rules)
         if wanted.plain:
@@ -261,11 +275,7 @@ class Served:
     def _popular(
         self, k: int, allowed: Flags, *, days: float = 28.0, without: Sequence[int] = ()
     ) -> tuple[list[int], list[float]]:
-        facts = self.state.facts
-        scores: F64 = np.zeros(len(allowed))
-        scores[: facts.num_items] = facts.buyers(days)
-        for item, number in list(self.state.live.items_sold.items()):
-            scores[item] += number
+        scores = self._sold(len(allowed), days)
         usable = allowed & (scores > 0)
         usable[list(without)] = False
         rows = np.flatnonzero(usable)
@@ -280,7 +290,11 @@ class Served:
             items, scores = self._popular(k, allowed, without=bought)
             return Recommendation(items, scores, "popular", True, day)
         cases = Cases(_rows([row]), when=np.array([day]), k=k, repeats=repeats, allowed=allowed)
-        ranked = self._ask(task, cases)
+        try:
+            ranked = self._ask(task, cases)
+        except Exception:  # whatever a member breaks on, a shop's page shows something
+            LOG.exception("%s, which ranks for %s, failed; popular products stand in", self.members[task].name, task)
+            return self._without_member(task, row, k, day, repeats, allowed)
         assert isinstance(ranked, Ranked), f"{task} is served by a member that does not rank"
         pairs = [
             (int(item), float(score))
@@ -290,6 +304,17 @@ class Served:
         name = type(self.members[task]).name
         found = Recommendation([a for a, _ in pairs], [b for _, b in pairs], name, False, day)
         return found if len(pairs) == k else self._fill(found, row, k, allowed, repeats)
+
+    def _without_member(
+        self, task: str, row: int, k: int, day: float, repeats: Repeats, allowed: Flags
+    ) -> Recommendation:
+        """Popular products in place of a ranking that failed; an ensemble has counted its members itself."""
+        member = self.members[task]
+        if not isinstance(member, Fused):
+            self.dropped.setdefault(task, Counter())[member.name, "failed"] += 1
+        items, scores = self._popular(k, allowed, without=self._bought(row) if repeats == "exclude" else [])
+        reason = f"{member.name}, which ranks, failed (the service's log says why); popular products stand in"
+        return Recommendation(items, scores, "popular", False, day, len(items), True, reason)
 
     def _known(self, row: int) -> bool:
         """Whether a customer ever did something; having been shown products is nothing."""
@@ -321,16 +346,17 @@ class Served:
     def _completed(
         self, found: Recommendation, row: int, k: int, repeats: Repeats, permitted: Permitted, rules: Rules
     ) -> Recommendation:
-        """Where what ranks and what is popular is too little: what sold within a year, then what is newest."""
+        """Where what ranks and what is popular is too little: what sold within a year, then what is new."""
         usable = permitted.mask.copy()
         usable[[*found.items, *(self._bought(row) if repeats == "exclude" else [])]] = False
-        items, sold = self._rest(usable, k - len(found.items))
+        items, sold = self._rest(usable, k - len(found.items), row, found.when)
         if found.items:
             scores = [*found.scores, *[min(found.scores)] * len(items)]
             filled = 0 if found.cold_start else found.filled + len(items)
             return replace(found, items=[*found.items, *items], scores=scores, filled=filled)
         if items:
-            reason = "no product that is ranked or popular may be shown; what sold within a year or is new stands in"
+            because = "no product that is ranked or popular may be shown; what sold within a year or is new stands in"
+            reason = found.reason or because
             filled = 0 if found.cold_start else len(items)
             found = replace(found, items=items, scores=sold, filled=filled, fallback=True)
         elif permitted.mask.any():
@@ -339,13 +365,46 @@ class Served:
             reason = self.arranger.why_nothing(rules, permitted.base)
         return replace(found, served_by="popular", reason=reason)
 
-    def _rest(self, usable: Flags, k: int) -> tuple[list[int], list[float]]:
-        facts, created = self.state.facts, np.nan_to_num(self.arranger.created(), nan=-np.inf)
-        sold: F64 = np.zeros(len(usable))
-        sold[: facts.num_items] = facts.buyers(365.0)
-        rows = np.flatnonzero(usable)
+    def _with_newcomers(self, found: Recommendation, row: int, allowed: Flags) -> Recommendation:
+        """Behind what is ranked, products that nobody has bought yet; freshness decides how far they move up."""
+        if found.fallback:
+            return found
+        facts, unsold = self.state.facts, allowed.copy()
+        unsold[: facts.num_items] &= np.isnan(facts.first_sold[: len(allowed)])
+        unsold[[*found.items, *(item for item in list(self.state.live.items_sold) if item < len(unsold))]] = False
+        new = self._by_content(np.flatnonzero(unsold), row, found.when)[:MOST_NEWCOMERS].tolist()
+        own, low = len(found.items) - found.filled, min(found.scores, default=0.0)
+        items = [*found.items[:own], *new, *found.items[own:]]
+        return replace(found, items=items, scores=[*found.scores[:own], *[low] * len(new), *found.scores[own:]])
+
+    def _by_content(self, rows: Rows, customer: int, day: float) -> Rows:
+        """Products in the order of how near they are to what a customer likes; newest first where that is unknown."""
+        created = np.nan_to_num(self.arranger.created()[rows], nan=-np.inf)
+        rows = rows[np.argsort(-created, kind="stable")][:MOST_COMPARED]
+        if not self._known(customer):
+            return rows
+        liked, unit = Liked.by(self.state.history(customer), day), self.similar_items.vectors(self.state.shop)
+        near = nearness(rows, liked, unit=unit, catalogue=self.state.catalogue)
+        return rows if near is None else rows[np.argsort(-near.scores, kind="stable")]
+
+    def _rest(self, usable: Flags, k: int, row: int, day: float) -> tuple[list[int], list[float]]:
+        """The best sellers of a year; then what did not sell, nearest to the customer's taste first."""
+        sold, created = self._sold(len(usable), 365.0), np.nan_to_num(self.arranger.created(), nan=-np.inf)
+        rows = np.flatnonzero(usable & (sold > 0))
         top = rows[np.lexsort((-created[rows], -sold[rows]))[:k]]
+        if len(top) < k:
+            unsold = self._by_content(np.flatnonzero(usable & (sold == 0)), row, day)
+            top = np.append(top, unsold[: k - len(top)])
         return top.tolist(), sold[top].tolist()
+
+    def _sold(self, count: int, days: float) -> F64:
+        """(count,) baskets of the last days, live purchases included."""
+        facts, sold = self.state.facts, np.zeros(count)
+        sold[: facts.num_items] = facts.buyers(days)[:count]
+        for item, number in list(self.state.live.items_sold.items()):
+            if item < count:  # else it came after the mask was made
+                sold[item] += number
+        return sold
 
 
 def _rows(rows: Sequence[int]) -> np.ndarray[tuple[int], np.dtype[np.int32]]:

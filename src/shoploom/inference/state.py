@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from shoploom.config import CleaningConfig
+from shoploom.config import CleaningConfig, RuleConfig
 from shoploom.data import schema
 from shoploom.data.arrays import Flags, Lines, ShopArrays, day_of
 from shoploom.data.hidden import Hidden
@@ -25,7 +25,9 @@ from shoploom.errors import NotFoundError
 from shoploom.inference.catalogue import Catalogue, Filters, attributes_of
 from shoploom.inference.facts import Facts
 from shoploom.inference.live import USED, Columns, LiveLines, grow, lines_of
+from shoploom.inference.matching import Matcher, fitted
 from shoploom.inference.reasons import Reasons
+from shoploom.inference.rules import Rules
 
 
 class ShopState:
@@ -36,9 +38,18 @@ class ShopState:
         customers: Canonical customers table, for attributes that are no classes.
         cleaning: Which live events count as purchases and goods.
         hidden: Products and customers that must not be shown.
+        rules: The standing rules of the shop.
     """
 
-    def __init__(self, shop: ShopArrays, *, customers: pl.DataFrame, cleaning: CleaningConfig, hidden: Hidden) -> None:
+    def __init__(
+        self,
+        shop: ShopArrays,
+        *,
+        customers: pl.DataFrame,
+        cleaning: CleaningConfig,
+        hidden: Hidden,
+        rules: Sequence[RuleConfig] = (),
+    ) -> None:
         self.live = LiveLines(int(shop.lines.order.max(initial=-1)) + 1)
         self.shop = replace(shop, live=self.live)
         self.facts = Facts(shop)
@@ -46,6 +57,8 @@ class ShopState:
         self.reasons = Reasons(self.facts, self.catalogue)
         self.hidden = hidden
         self.cleaning = cleaning
+        self.standing = tuple(rules)
+        self.matcher = Matcher(self)
         self.generation = 0
         self.offset = 0
         self.writing = threading.RLock()
@@ -102,7 +115,24 @@ class ShopState:
         return max(day, float(self.live[row].time.max())) if row in self.live else day
 
     def allowed(self, filters: Filters) -> Flags:
-        """(I,) items that a list may hold: merchandise that is not hidden and passes the filters."""
+        """(I,) items that a list may hold: merchandise that is not hidden and passes filters and standing rules.
+
+        Every list asks here, so that a new one keeps to the standing filters and exclusions unasked.
+
+        Raises:
+            UsageError: If a rule does not fit the catalogue; ``ConfigError`` for standing rules.
+        """
+        return self.ruled(self.before_rules(filters), filters.rules)
+
+    def ruled(self, mask: Flags, *rules: Rules) -> Flags:
+        """Of the items of a mask those that pass the filters and exclusions of the standing rules and of others."""
+        every = [one for some in (Rules.of_config(self.standing), *rules) for one in some.restricting]
+        for one in dict.fromkeys(every):
+            mask = mask & fitted(self.matcher.fulfilling(one), len(mask))
+        return mask
+
+    def before_rules(self, filters: Filters) -> Flags:
+        """(I,) items that a list might hold but for rules, standing ones and those of the filters."""
         key = (filters.category, filters.in_stock, self.hidden.generation, self.generation, len(self.shop.items))
         mask = self._masks.get(key)
         if mask is None:

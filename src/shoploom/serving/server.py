@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable
 
 from shoploom.data.workspace import Workspace
-from shoploom.errors import NotReadyError, UsageError
+from shoploom.errors import ConfigError, NotReadyError, UsageError
 from shoploom.inference.engine import Engine
 from shoploom.serving.keys import FILE, Keys, create_key, is_loopback
 
 __all__ = ["check_binding", "create_key", "serve"]
+LOG = logging.getLogger("shoploom.serving")
 
 
 def check_binding(workspace: Workspace, host: str) -> None:
@@ -61,7 +62,7 @@ def serve(
     app = create_app(workspace, engine=engine)
     if started is not None:
         started(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-    logging.getLogger("shoploom.serving").setLevel(logging.WARNING)
+    LOG.setLevel(logging.WARNING)
     uvicorn.run(app, host=host, port=port, access_log=False, log_level="warning", server_header=False)
 
 
@@ -73,8 +74,11 @@ def warm_up(engine: Engine) -> None:
         return
     served.state.facts.warm()
     ids = served.state.shop.customers.ids
-    for one in (*ids[:1], None):
-        served.explain(one, served.recommend(one, k=20))
+    try:
+        for one in (*ids[:1], None):
+            served.explain(one, served.recommend(one, k=20))
+    except ConfigError as error:  # events are taken all the same; every list answers with this error
+        LOG.warning("no list can be shown: %s", error)
 
 
 def _one_thread() -> None:

@@ -16,7 +16,7 @@ from shoploom.data.vocabulary import Vocabulary
 from shoploom.errors import ConfigError, UsageError
 from shoploom.inference.catalogue import Filters
 from shoploom.inference.rerank import MOST_CANDIDATES, Arrangement, Arranger, Wishes
-from shoploom.inference.rules import Rules
+from shoploom.inference.rules import Rule, Rules
 from shoploom.inference.similar import SimilarItems
 from shoploom.inference.state import ShopState
 from tests.shops import END, make_shop
@@ -259,3 +259,65 @@ def test_rearranging_does_not_change_what_it_was_given(arranger: Arranger, state
 def test_nothing_in_nothing_out(arranger: Arranger) -> None:
     found = arranger.arranged([], [], wish(diversity=0.3, cap=["brand:1"], explore=0.2), k=5)
     assert (found.items, found.scores) == ([], [])
+
+
+def test_what_stands_in_stays_behind_whatever_moves_it(arranger: Arranger) -> None:
+    lifted = wish(boost=["price > 0*1.5", 'product_id == "p030"*1000'], diversity=0.9)
+    found = arranger.arranged([0, 4, 8, 30, 1, 2], SCORES[:6], lifted, k=6, standing_in=3)
+    assert set(found.items[:3]) == {0, 4, 8}, "alike as they are, they belong on the list"
+    assert found.items[3:] == [30, 1, 2]
+    capped = arranger.arranged([0, 4, 8, 30, 1, 2], SCORES[:6], wish(cap=["category:1"]), k=6, standing_in=3)
+    assert capped.items == [0, 30, 1], "row 30 and row 2 are of one category"
+
+
+def test_a_list_may_have_no_place_for_a_pin(arranger: Arranger) -> None:
+    def foreign(rule: Rule, row: int) -> str:
+        return "the product is none of these" if row == 21 or rule.standing else ""
+
+    standing = RecommendConfig(rules=(RuleConfig(pin="p009", position=2),))
+    found = arranger.arranged(ITEMS, SCORES, wish(standing, pin=["p020@1"]), k=3, foreign=foreign)
+    assert found.items == [20, 0, 1]
+    assert found.applied.left_out == ["pin=p009@2: the product is none of these"]
+    with pytest.raises(UsageError, match="pin=p021@1 cannot be kept: the product is none of these"):
+        arranger.arranged(ITEMS, SCORES, wish(pin=["p021@1"]), k=3, foreign=foreign)
+
+
+def test_a_standing_cap_gives_way_where_it_would_count_everything(arranger: Arranger, state: ShopState) -> None:
+    standing = RecommendConfig(rules=(RuleConfig(cap="category", most=2), RuleConfig(cap="brand", most=3)))
+    toys = arranger.permitted(Rules(), state.before_rules(Filters(category="Toys")))
+    found = arranger.arranged(ITEMS, SCORES, wish(standing), k=8, permitted=toys)
+    assert found.items == [3, 7, 11, 15, 19, 23, 27, 31]  # brands are row % 3: 0 1 2 0 1 2 0 1
+    assert found.applied.left_out == ["cap=category:2: all that this list may show has the same category"]
+    wished = arranger.arranged(ITEMS, SCORES, wish(standing, cap=["category:1"]), k=8, permitted=toys)
+    assert wished.items == [3], "what a request asks for, it gets"
+    everything = arranger.arranged(ITEMS, SCORES, wish(standing), k=8)
+    assert everything.items == list(range(8))
+    assert everything.applied.left_out == []
+
+
+def test_standing_filters_of_the_shop_count_without_being_asked_for(shop: ShopArrays, tmp_path: Path) -> None:
+    hidden = Hidden(tmp_path / "hidden.json")
+    rules = (
+        RuleConfig(filter='category != "Toys"'),
+        RuleConfig(exclude="out_of_stock"),
+        RuleConfig(cap="brand", most=1),
+    )
+    own = replace(shop, items=Vocabulary(shop.items.ids), customers=Vocabulary(shop.customers.ids))
+    state = ShopState(own, customers=schema.empty("customers"), cleaning=CleaningConfig(), hidden=hidden, rules=rules)
+    state.put_product("p002", {"attributes": json.dumps({"stock": 0})})
+    expected = [row for row in ITEMS if row % 4 != 3 and row != 2]
+    assert np.flatnonzero(state.allowed(Filters())).tolist() == expected
+    few = Filters(rules=Rules.of_texts(filter=['brand == "brand 1"'], cap=["brand:1"]))
+    assert np.flatnonzero(state.allowed(few)).tolist() == [row for row in expected if row % 3 == 1]
+    assert state.before_rules(few).all()
+    permitted = Arranger(state, SimilarItems(state.facts)).permitted(Rules())
+    assert (int(permitted.base.sum()), int(permitted.mask.sum())) == (40, 29)
+
+
+def test_a_standing_filter_that_does_not_fit_is_named_wherever_a_list_is_made(shop: ShopArrays, tmp_path: Path) -> None:
+    hidden, rules = Hidden(tmp_path / "hidden.json"), (RuleConfig(filter="prise < 5"),)
+    state = ShopState(shop, customers=schema.empty("customers"), cleaning=CleaningConfig(), hidden=hidden, rules=rules)
+    with pytest.raises(
+        ConfigError, match=r"rules\]\] number 1: filter=prise < 5 does not fit the catalogue at column 1"
+    ):
+        state.allowed(Filters())

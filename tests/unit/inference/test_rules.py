@@ -89,3 +89,11 @@ def test_a_request_cannot_boost_what_the_shop_buries() -> None:
 def test_two_caps_on_one_column_hold_both_if_one_is_standing() -> None:
     standing = Rules.of_config([RuleConfig(cap="brand", most=3)])
     assert texts(standing.with_request(Rules.of_texts(cap=["brand:2"]))) == ["cap=brand:3", "cap=brand:2"]
+
+
+def test_filters_and_stock_restrict_every_list_and_the_rest_does_not() -> None:
+    rules = Rules.of_texts(filter=["price < 5"], cap=["brand:2"], exclude=["bought", "out_of_stock"])
+    assert [str(one) for one in rules.restricting] == ["filter=price < 5", "exclude=out_of_stock"]
+    rest = rules.without(rules.restricting)
+    assert [str(one) for one in rest.every] == ["cap=brand:2", "exclude=bought"]
+    assert rules.without([]) is rules

@@ -27,6 +27,7 @@ from shoploom.inference.rules import Rules
 from shoploom.inference.served import Served
 from shoploom.inference.state import ShopState
 from shoploom.tasks import TASKS
+from shoploom.tasks.base import Repeats
 from tests.shops import END, make_shop
 
 
@@ -223,3 +224,47 @@ def test_out_of_stock_products_are_excluded_by_rule(served: Served) -> None:
     found = served.recommend("c003", k=24, arrangement=wish(exclude=["out_of_stock"]))
     assert first not in found.items
     assert found.applied.filtered == 1
+
+
+@pytest.mark.parametrize("repeats", ["auto", "exclude"])
+def test_popular_products_stand_in_for_a_member_that_fails_and_it_is_counted(
+    served: Served, monkeypatch: pytest.MonkeyPatch, repeats: Repeats
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a wire came loose")
+
+    task, name = ("next_basket", "decayed_frequency") if repeats == "auto" else ("new_for_you", "recent_popularity")
+    monkeypatch.setattr(served.members[task], "predict", broken)
+    for number, asked in enumerate((None, wish(filter=['category == "Toys"'], pin=["p007@1"])), start=1):
+        asked = asked if repeats == "auto" else None
+        found = served.recommend("c003", k=4, repeats=repeats, arrangement=asked)
+        assert (found.served_by, found.fallback, found.cold_start) == ("popular", True, False)
+        assert f"{name}, which ranks, failed" in str(found.reason)
+        assert len(found.items) == 4
+        if repeats == "exclude":
+            assert not bought(served, "c003") & set(found.items)
+        elif asked is not None:
+            assert found.items[0] == 7
+            assert {row % 4 for row in found.items} == {3}
+        assert served.dropped[task][name, "failed"] == number
+
+
+def test_products_that_came_after_a_mask_was_made_break_no_count(served: Served) -> None:
+    allowed = served.state.allowed(Filters())
+    sold = LiveEvent(type="purchase", product_id="brand new", customer_id="c003", price=2.0)
+    served.state.observe(columns_of([sold]))
+    assert max(served._popular(30, allowed)[0]) < len(allowed)
+    assert served.state.shop.items.row("brand new") in served.popular(k=30, days=28.0, filters=Filters())[0]
+
+
+def test_freshness_brings_unsold_products_that_are_like_what_was_bought(served: Served) -> None:
+    for name, kind in (("kite", "Toys"), ("bun", "Bakery")):
+        served.state.put_product(name, {"title": name, "category": ["Goods", kind]})
+    kite, bun = (served.state.shop.items.row(name) for name in ("kite", "bun"))
+    plain = served.recommend("c003", k=24).items
+    assert not {kite, bun} & set(plain)
+    asked = served.recommend("c003", k=26, arrangement=wish(freshness=1e-9)).items
+    assert asked == [*plain, kite, bun]
+    assert served.recommend("c000", k=26, arrangement=wish(freshness=1e-9)).items[-2:] == [bun, kite]
+    assert served.recommend("c003", k=2, arrangement=wish(freshness=50.0)).items == [kite, bun]
+    assert kite not in served.recommend("c003", k=26, arrangement=wish(freshness=50.0, filter=["price > 0"])).items

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from shoploom.apps import lists
 from shoploom.inference.found import Ask
 from shoploom.inference.lists import Lists
-from shoploom.serving.inputs import Count, FilterQuery, Moment, only_known_parameters
-from shoploom.serving.service import answer, service_of
+from shoploom.serving.inputs import Count, FilterQuery, Moment, WishQuery, only_known_parameters
+from shoploom.serving.service import answer, request_id, service_of
 
 ROUTER = APIRouter(prefix="/v1/lists", tags=["lists"], dependencies=[Depends(only_known_parameters)])
 
@@ -22,12 +22,14 @@ Value = Annotated[str | None, Query(max_length=512, description="Its value; the 
 
 
 async def _ask(
+    request: Request,
     filters: FilterQuery,
+    wishes: WishQuery,
     k: Count = 20,
     at: Annotated[Moment, Query(description="Moment of the visit, ISO 8601; now if left out.")] = None,
     explain: Annotated[bool, Query(description="Say why, per product.")] = True,
 ) -> Ask:
-    return lists.asked(k=k, filters=filters, at=at, explain=explain)
+    return lists.asked(k=k, filters=filters, at=at, explain=explain, wishes=wishes, request_id=request_id(request))
 
 
 AskQuery = Annotated[Ask, Depends(_ask)]
