@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ from typer.testing import CliRunner
 
 from shoploom import Shop
 from shoploom.cli import app
+from shoploom.data.workspace import Workspace
+from shoploom.serving.app import create_app
 from shoploom.tasks import TASKS
+from tests.services import client_of
 from tests.shops import make_tables
 
 CLOCK = (
@@ -107,6 +111,33 @@ def test_batch_answers_for_some_customers_come_in_their_order(workspace: Path, t
     asked = ("predict", "spend", "--customers", tmp_path / "ids.txt", "-w", workspace)
     assert run(*asked)["unknown"] == ["c9999"]
     assert "'c9999'" in run(*asked, "--strict", status=1)["error"]
+
+
+def test_a_trained_version_knows_new_products_and_customers_from_the_next_answer_on(
+    workspace: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(workspace, tmp_path / "shop")
+    opened = Workspace.open(tmp_path / "shop")
+    with client_of(create_app(opened)) as client:
+
+        def products(path: str, **params: Any) -> list[str]:
+            return [item["product_id"] for item in client.get(path, **params)["items"]]
+
+        body = {"title": "blue toys item", "brand": "brand 1", "attributes": {"colour": "blue"}}
+        assert client.ask("PUT", "/v1/products/kite", json=body).status_code == 200
+        assert "kite" in products("/v1/recommend", customer_id="c003", k=10, freshness=30)
+        assert "kite" in products("/v1/lists/new_arrivals", customer_id="c003", k=40)
+        twin = client.get("/v1/products/p003")
+        said = {name: twin[name] for name in ("title", "category", "brand", "attributes")}
+        client.ask("PUT", "/v1/products/twin", json=said)
+        assert "p003" in products("/v1/products/twin/similar", k=5), "by what it says, for it has no sales"
+        strangers = products("/v1/recommend", customer_id="newcomer", k=6)
+        event = {"type": "purchase", "product_id": "p003", "customer_id": "newcomer", "price": 3.0}
+        assert client.ask("POST", "/v1/events", json=event).status_code == 200
+        personal = products("/v1/recommend", customer_id="newcomer", k=6)
+        assert personal != strangers
+        assert "p003" in personal
+    opened.close()
 
 
 def test_a_second_training_with_the_same_seed_gives_the_same_numbers(workspace: Path) -> None:
