@@ -37,3 +37,24 @@ def local_days(time: F64, timezone: str) -> NDArray[np.int64]:
     stamps = pl.Series((time * 86_400e6).astype(np.int64)).cast(pl.Datetime("us", "UTC"))
     local = stamps.dt.convert_time_zone(timezone).dt.replace_time_zone(None)
     return np.asarray(local.dt.date().cast(pl.Int32).to_numpy(), dtype=np.int64)
+
+
+def local_clock(time: F64, timezone: str) -> tuple[F64, NDArray[np.int64]]:
+    """Hour in [0, 24) and weekday, Monday being 0, on the shop's own clock, of UTC days.
+
+    Example:
+        >>> hour, weekday = local_clock(np.array([0.75]), "America/New_York")
+        >>> hour.tolist(), weekday.tolist()  # 1 January 1970 was a Thursday
+        ([13.0], [3])
+    """
+    local = time if timezone == "UTC" else _local_times(time, timezone)
+    days = np.floor(local)
+    hour = np.clip((local - days) * 24.0, 0.0, np.nextafter(24.0, 0.0))
+    return np.asarray(hour, dtype=np.float64), (days.astype(np.int64) + 3) % 7
+
+
+def _local_times(time: F64, timezone: str) -> F64:
+    """Days since 1970-01-01 as the shop's wall clock shows them."""
+    stamps = pl.Series((time * 86_400e6).round().astype(np.int64)).cast(pl.Datetime("us", "UTC"))
+    local = stamps.dt.convert_time_zone(timezone).dt.replace_time_zone(None)
+    return np.asarray(local.dt.epoch("us").cast(pl.Float64).to_numpy() / 86_400e6, dtype=np.float64)

@@ -22,6 +22,8 @@ from shoploom.features.neighbours import Block, Neighbours
 from shoploom.features.pairs import HALF_LIVES, Pairs, pairs_of
 from shoploom.features.popularity import PlanGrid
 from shoploom.features.shortlist import Rules, popular_rows
+from shoploom.features.trips import OWN_FEATURES as OWN_TRIP_FEATURES
+from shoploom.features.trips import ItemTrips, Trips
 
 ITEM_FEATURES = ("sold", "sold_90", "sold_30", "sold_7", "buyers", "repeat", "item_gap", "trend", "price", "age")
 OWN_FEATURES = ("times", "last", "first", "orders_since", *(f"decay_{days:g}" for days in HALF_LIVES), "order_decay")
@@ -50,15 +52,17 @@ class ShelfState:
         groups: (I, levels) code of the product's category, fine to coarse, 0 unknown.
         popular: Items by sales in 30 days, then in all.
         near: Reference customers.
+        trips: When and in what orders products sell; None where the moment of a visit says nothing.
     """
 
     stats: F32
     groups: I32
     popular: I32
     near: Neighbours
+    trips: ItemTrips | None = None
 
     @classmethod
-    def fit(cls, shop: ShopArrays, *, goods_only: bool, seed: int = 0) -> ShelfState:
+    def fit(cls, shop: ShopArrays, *, goods_only: bool, timed: bool = False, seed: int = 0) -> ShelfState:
         """As of ``shop.end``, from purchases of known customers."""
         customers = np.arange(len(shop.customers))
         histories = shop.histories(customers)
@@ -70,7 +74,8 @@ class ShelfState:
         sold, month = np.nan_to_num(stats[:, 0]), np.nan_to_num(stats[:, 2])
         ranked = np.lexsort((-sold, -month))
         popular = ranked[sold[ranked] > 0].astype(np.int32)
-        return cls(stats, category_codes(shop.catalogue), popular, Neighbours.fit(pairs, customers, seed=seed))
+        trips = ItemTrips.fit(shop) if timed else None
+        return cls(stats, category_codes(shop.catalogue), popular, Neighbours.fit(pairs, customers, seed=seed), trips)
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,7 @@ class Question:
     when: F64
     as_of: float
     rules: Rules
+    trips: Trips | None = None
 
 
 @dataclass(frozen=True)
@@ -143,6 +149,8 @@ def matrix(question: Question, state: ShelfState, chosen: Candidates, plan: Plan
         middles = question.as_of + plan.length * (np.arange(weeks) + 0.5)
         later = [plan.at(item, np.full(len(item), day)) for day in middles]
         columns += [np.mean(later, axis=0), np.max(later, axis=0)] if later else []
+    if state.trips is not None and question.trips is not None:
+        columns.append(_trips(question.trips, state.trips, row, item, place))
     return np.concatenate([np.asarray(one, dtype=np.float32) for one in columns], axis=1)
 
 
@@ -207,6 +215,14 @@ def _homes(question: Question, row: Rows) -> F32:
     wait = question.when - question.as_of
     table = np.column_stack([orders.count, orders.size, orders.since, orders.recent, wait]).astype(np.float32)
     return np.asarray(table[row])
+
+
+def _trips(trips: Trips, about: ItemTrips, row: Rows, item: Rows, place: Rows) -> F32:
+    """(n, F) the visit, the candidate's own orders, NaN where there are none, and when and how the product sells."""
+    own = np.full((len(row), len(OWN_TRIP_FEATURES)), np.nan, dtype=np.float32)
+    known = place >= 0
+    own[known] = trips.own[place[known]]
+    return np.concatenate([trips.visits[row], own, about.at(item, trips.hour[row], trips.weekday[row])], axis=1)
 
 
 def _group(pairs: Pairs, codes: I32, row: Rows, item: Rows, own_decay: F64) -> F32:

@@ -18,8 +18,9 @@ from shoploom.data.arrays import F32, F64, I32, Flags, Histories, Lines
 from shoploom.data.keys import distinct, find, group_starts, rank_in_group
 from shoploom.features.popularity import PlanGrid, Popularity
 from shoploom.features.spectral import Spectral
+from shoploom.features.trips import NUM_DENSE, ItemTrips, Trips, dense
 
-NUM_STATIC = 17
+NUM_STATIC = 17 + NUM_DENSE
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Moment:
 
     popularity: Popularity
     spectral: Spectral
+    trips: ItemTrips
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class Past:
         moments: The distinct moments.
         moment: (E,) position in ``moments``.
         groupings: One (I,) array per grouping (finest category, brand): a code per item, 0 for none.
+        timezone: Of the shop.
     """
 
     def __init__(
@@ -87,7 +90,9 @@ class Past:
         moments: list[Moment],
         moment: NDArray[np.integer],
         groupings: tuple[I32, ...],
+        timezone: str = "UTC",
     ) -> None:
+        self.timezone = timezone
         self.histories = histories
         self.as_of = as_of
         self.moments = moments
@@ -141,7 +146,7 @@ def offer(
     row, item, slot = _union(own, use_own, *_offered(past, reach, allowed), owned, count)
     matrix = _Padded(row, len(past))
     columns = [_habits(past, when, row, slot), _popularity(past, row, item), _visits_of(past, when, row)]
-    columns += [_kinship(past, row, item), plan.at(item, when[row])]
+    columns += [_kinship(past, row, item), _trips_of(past, when, row, item, slot), plan.at(item, when[row])]
     candidate_groups = tuple(matrix.fill(one.find(row, item), 0) for one in past.groups)
     return Candidates(
         items=matrix.fill(item, -1).astype(np.int32),
@@ -351,6 +356,17 @@ def _kinship(past: Past, row: NDArray[np.int64], item: NDArray[np.int64]) -> F32
     count = np.maximum(np.bincount(row, minlength=len(past)), 1)
     spread = np.sqrt(np.bincount(row, score**2, minlength=len(past)) / count) + 1e-6
     return np.column_stack([np.sign(score) * np.log1p(10 * np.abs(score)), score / spread[row]]).astype(np.float32)
+
+
+def _trips_of(past: Past, when: F64, row: NDArray[np.int64], item: NDArray[np.int64], slot: NDArray[np.int64]) -> F32:
+    """(n, NUM_DENSE) each candidate beside the kind of trip."""
+    trips = Trips.of(past.histories, past.own.keys, when, num_items=past.num_items, timezone=past.timezone)
+    found = np.zeros((len(row), NUM_DENSE), dtype=np.float32)
+    moment = past.moment[row]
+    for number, one in enumerate(past.moments):
+        mine = np.flatnonzero(moment == number)
+        found[mine] = dense(trips, one.trips, row[mine], item[mine], slot[mine] - 1)
+    return found
 
 
 def _union(

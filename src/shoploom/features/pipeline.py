@@ -17,6 +17,7 @@ from shoploom.features.engineered import category_shares, most_spent
 from shoploom.features.items import ItemArrays, ItemFeatures
 from shoploom.features.popularity import PlanGrid, Popularity
 from shoploom.features.spectral import Spectral
+from shoploom.features.trips import ItemTrips
 from shoploom.features.visits import NUM_KINDS, visits_of
 
 NUM_VISIT_NUMBERS = NUM_KINDS + 7
@@ -136,7 +137,7 @@ class ShopView:
         day = min(day, self.shop.end)
         if day not in self._moments:
             known = self.shop if day >= self.shop.end else self.shop.before(day)
-            self._moments[day] = Moment(Popularity.of(known), Spectral.of(known))
+            self._moments[day] = Moment(Popularity.of(known), Spectral.of(known), ItemTrips.fit(known))
         return self._moments[day]
 
     def groups(self) -> tuple[I32, ...]:
@@ -194,7 +195,9 @@ class ShopView:
         # what is popular is counted up to the end of the data: a live event may come every second
         moments, moment = np.unique(np.minimum(as_of, self.shop.end), return_inverse=True)
         histories = _until((shop or self.shop).histories(customers), as_of)
-        return Past(histories, as_of, [self.moment(float(day)) for day in moments], moment, self.groups())
+        return Past(
+            histories, as_of, [self.moment(float(day)) for day in moments], moment, self.groups(), self.shop.timezone
+        )
 
     def candidates(
         self, past: Past, when: F64, *, reach: Reach, exclude_own: bool, allowed: Flags | None = None

@@ -26,6 +26,7 @@ from shoploom.features.neighbours import HALF_LIFE_COLUMN, Neighbours
 from shoploom.features.pairs import pairs_of
 from shoploom.features.popularity import PlanGrid
 from shoploom.features.shortlist import best, excludes, rules_of
+from shoploom.features.trips import ItemTrips, Trips
 from shoploom.tasks.base import Cases, Ranked, Task
 
 MOST_CUTS: Final = 16
@@ -110,7 +111,7 @@ class Shortlister:
             Recipe.of(shop, new_only=new_only),
             new_only=new_only,
             sold=Bestsellers.orders(shop, goods_only=new_only),
-            state=ShelfState.fit(shop, goods_only=new_only, seed=seed),
+            state=ShelfState.fit(shop, goods_only=new_only, timed=not new_only, seed=seed),
             origin=shop.end,
         )
 
@@ -143,7 +144,7 @@ class Shortlister:
         if cases.truth is None or cases.truth.offsets is None or cases.truth.items is None or not len(cases):
             return None
         cases = self._some(cases, seed)
-        state = ShelfState.fit(past, goods_only=self.new_only, seed=seed)
+        state = ShelfState.fit(past, goods_only=self.new_only, timed=self.state.trips is not None, seed=seed)
         question, chosen = self._candidates(past, cases, state)
         assert cases.truth is not None
         assert cases.truth.offsets is not None
@@ -181,7 +182,10 @@ class Shortlister:
         pairs = pairs_of(histories, when, num_items=count, timezone=shop.timezone, kept=kept)
         exclude = excludes(cases, by_default=self.new_only)
         rules = rules_of(cases, histories, self.sold.merchandise(count), count, exclude=exclude)
-        question = Question(pairs, shop.persons(cases.units), when, as_of, rules)
+        trips = None
+        if state.trips is not None:
+            trips = Trips.of(histories, pairs.keys, when, num_items=count, timezone=shop.timezone, kept=kept)
+        question = Question(pairs, shop.persons(cases.units), when, as_of, rules, trips)
         reach = replace(self.recipe.reach, popular=max(self.recipe.reach.popular, cases.k))
         return question, candidates(question, state, reach)
 
@@ -208,7 +212,10 @@ class Shortlister:
         found: Arrays = {f"sold.{name}": one for name, one in self.sold.arrays().items()}
         found |= {"stats": self.state.stats, "groups": self.state.groups, "popular": self.state.popular}
         found |= {"data": vectors.data, "indices": vectors.indices.astype(np.int32)}
-        return found | {"indptr": vectors.indptr.astype(np.int64), "customers": self.state.near.customers}
+        found |= {"indptr": vectors.indptr.astype(np.int64), "customers": self.state.near.customers}
+        if self.state.trips is not None:
+            found |= {f"trips.{name}": one for name, one in self.state.trips.arrays().items()}
+        return found
 
     @classmethod
     def from_state(cls, settings: dict[str, Any], arrays: Arrays) -> Shortlister:
@@ -216,12 +223,22 @@ class Shortlister:
         shape = (len(arrays["customers"]), settings["width"])
         vectors = sp.csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
         near = Neighbours(vectors, arrays["customers"])
-        prefix = "sold."
-        sold = {name.removeprefix(prefix): one for name, one in arrays.items() if name.startswith(prefix)}
+        sold, trips = _under("sold.", arrays), _under("trips.", arrays)
         return cls(
             Recipe.from_dict(settings["recipe"]),
             new_only=settings["new_only"],
             sold=Bestsellers.from_arrays(sold),
-            state=ShelfState(arrays["stats"], arrays["groups"], arrays["popular"], near),
+            state=ShelfState(
+                arrays["stats"],
+                arrays["groups"],
+                arrays["popular"],
+                near,
+                ItemTrips.from_arrays(trips) if trips else None,
+            ),
             origin=settings["origin"],
         )
+
+
+def _under(prefix: str, arrays: Arrays) -> Arrays:
+    """The arrays whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): one for name, one in arrays.items() if name.startswith(prefix)}
