@@ -113,17 +113,38 @@ def test_a_new_customer_gets_personal_answers_from_the_first_events_on(client: C
         assert not near["cold_start"]
 
 
-def test_the_first_view_of_a_new_customer_counts(reader: Client) -> None:
-    put(reader, kite=KITE | {"category": ["Goods", "Toys"]}, bun=BUN | {"category": ["Goods", "Bakery"]})
+@pytest.mark.parametrize("served_by", ["client", "reader"])
+def test_the_first_view_of_a_new_customer_counts(served_by: str, request: pytest.FixtureRequest) -> None:
+    service: Client = request.getfixturevalue(served_by)
+    put(service, kite=KITE | {"category": ["Goods", "Toys"]}, bun=BUN | {"category": ["Goods", "Bakery"]})
     for product, first in (("p003", "kite"), ("p000", "bun")):
         viewer = f"viewer of {product}"
         event = {"type": "view", "product_id": product, "customer_id": viewer}
-        assert reader.get("/v1/recommend", customer_id=viewer)["cold_start"]
-        reader.ask("POST", "/v1/events", json=event)
-        answer = reader.get("/v1/lists/session", product_id=product, k=4)
+        assert service.get("/v1/recommend", customer_id=viewer)["cold_start"]
+        service.ask("POST", "/v1/events", json=event)
+        answer = service.get("/v1/recommend", customer_id=viewer, k=5)
         assert not answer["cold_start"]
-        assert not reader.get("/v1/recommend", customer_id=viewer)["cold_start"]
-        near = reader.get("/v1/lists/new_arrivals", customer_id=viewer, k=4)
-        assert not near["cold_start"]
-        new = [one for one in products(near) if one in ("kite", "bun")]
-        assert new[0] == first
+        assert answer["served_by"].startswith("taste and ")
+        assert product in products(answer)[:2]
+        like = products(service.get(f"/v1/products/{product}/similar", k=5))
+        assert len(set(like) & set(products(answer))) >= 2
+        without = service.get("/v1/recommend", customer_id=viewer, k=5, filter=f'product_id != "{product}"')
+        assert product not in products(without)
+        near = service.get("/v1/lists/new_arrivals", customer_id=viewer, k=4)
+        assert next(one for one in products(near) if one in ("kite", "bun")) == first
+
+
+def test_reasons_of_a_customer_who_bought_nothing_yet_are_true(client: Client) -> None:
+    client.ask("POST", "/v1/events", json={"type": "view", "product_id": "p003", "customer_id": "viewer"})
+    told = {one["product_id"]: one["text"] for one in client.get("/v1/explain", customer_id="viewer", k=5)["items"]}
+    assert told["p003"] in ("Because you looked at it", "Because you looked at it once")
+    assert "Because it is like what you looked at" in told.values()
+    view = client.get("/v1/ensemble/next_basket", customer_id="viewer")["customer"]
+    assert view["note"].startswith("this customer has bought nothing yet")
+    assert all(one["ranks"] == {} for one in view["items"])
+    client.ask(
+        "POST", "/v1/events", json={"type": "purchase", "product_id": "p003", "customer_id": "viewer", "price": 2}
+    )
+    after = client.get("/v1/recommend", customer_id="viewer", k=5)
+    assert after["served_by"] == "decayed_frequency"
+    assert products(after)[0] == "p003"

@@ -162,7 +162,7 @@ def _told(
     """Contributions, whose they may be, and members that failed."""
     member = served.members[task]
     ranked = list(zip(found.items, found.scores, strict=True))
-    if found.cold_start or found.fallback:
+    if found.cold_start or found.fallback or found.beside:
         return [Contribution(item, score, {}, {}) for item, score in ranked], (), []
     if not isinstance(member, Fused):
         name = type(member).name
@@ -264,6 +264,10 @@ def _note(served: Served, task: str, found: Recommendation) -> str | None:
         return "nothing is known about this customer yet, so everybody's favourites are shown and no member is asked"
     if found.fallback:
         return found.reason
+    if found.beside:
+        return (
+            "this customer has bought nothing yet, so what was looked at and products like it are put among the ranking"
+        )
     if not isinstance(served.members[task], Fused):
         return f"{type(served.members[task]).name} answers alone, so the whole list is its own"
     if found.filled:

@@ -152,6 +152,8 @@ class Words:
         return f"Because you {did.format(listed)}"
 
     def _otherwise(self, why: Why) -> str:
+        if why.item in self._found.beside and _position(self._found, why.item) is not None:
+            return self._found.beside[why.item]
         if why.code == "not_ranked" and _position(self._found, why.item) is None:
             return "Not recommended: it is not among the first that the model ranks for this customer"
         if why.code == "not_ranked":

@@ -14,9 +14,10 @@ from shoploom.data.arrays import moment_of
 from shoploom.data.keys import Rows
 from shoploom.errors import UsageError
 from shoploom.inference.customer_groups import RECENT_DAYS, known_attribute, with_value
-from shoploom.inference.found import Ask, Found, Note, Shelf, best, fused, held
+from shoploom.inference.found import Ask, Found, Note, Shelf, best, held
 from shoploom.inference.live import day_at
 from shoploom.inference.local_time import local_date
+from shoploom.inference.rank_fusion import fused
 from shoploom.inference.reasons import Reason
 from shoploom.inference.rhythm import AHEAD_DAYS
 from shoploom.inference.served import Recommendation

@@ -9,7 +9,8 @@ import numpy as np
 
 from shoploom.data import schema
 from shoploom.errors import NotFoundError
-from shoploom.inference.found import Ask, Found, Note, Shelf, best, fused, held
+from shoploom.inference.found import Ask, Found, Note, Shelf, best, held
+from shoploom.inference.rank_fusion import fused
 from shoploom.inference.reasons import Reason
 from shoploom.inference.together import Together
 

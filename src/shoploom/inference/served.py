@@ -8,7 +8,7 @@ import logging
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from shoploom.ensemble.fused import Fused
 from shoploom.ensemble.members.base import Member
 from shoploom.errors import NotFoundError, unknown_name
 from shoploom.inference.catalogue import Filters
+from shoploom.inference.rank_fusion import fused
 from shoploom.inference.reasons import Reason
 from shoploom.inference.rerank import Applied, Arrangement, Arranger, Permitted
 from shoploom.inference.rules import BOUGHT, Rules
@@ -34,6 +35,8 @@ from shoploom.tasks.base import Cases, Classes, Numbers, Prediction, Ranked, Rep
 
 LOG = logging.getLogger("shoploom.inference")
 CACHED_ANSWERS = 50_000
+MOST_TOUCHED = 5
+"""Products that speak for a customer who has bought nothing yet."""
 MOST_NEWCOMERS, MOST_COMPARED = 100, 2000
 """Unsold products that a list has as candidates, and whose content is compared: the newest."""
 PLAIN = Arrangement()
@@ -53,6 +56,7 @@ class Recommendation:
         reason: Why that is so, or why there is no item at all; None otherwise.
         propensities: Probability of each item to stand where it does; None if nothing was arranged: 1 for all.
         applied: What rules and settings did; None if there were none.
+        beside: Items that were added to what the member ranks, each with the reason for people.
     """
 
     items: list[int]
@@ -65,6 +69,7 @@ class Recommendation:
     reason: str | None = None
     propensities: list[float] | None = None
     applied: Applied | None = None
+    beside: Mapping[int, str] = field(default_factory=dict)
 
 
 class Served:
@@ -174,9 +179,7 @@ class Served:
 
     def similar(self, item: int, *, k: int, filters: Filters) -> Similar:
         """Products like a product, among those that sell."""
-        allowed = self.state.allowed(filters).copy()
-        sold = self.state.facts.sold_in_year
-        allowed[: len(sold)] &= sold
+        allowed = self._selling(self.state.allowed(filters))
         return self.similar_items.to(self.state.shop, item, k=k, allowed=allowed)
 
     def predict(self, task: str, units: Sequence[int]) -> list[dict[str, Any]]:
@@ -303,7 +306,28 @@ class Served:
         ][:k]
         name = type(self.members[task]).name
         found = Recommendation([a for a, _ in pairs], [b for _, b in pairs], name, False, day)
-        return found if len(pairs) == k else self._fill(found, row, k, allowed, repeats)
+        found = self._with_touches(found, row, k, allowed)
+        return found if len(found.items) == k else self._fill(found, row, k, allowed, repeats)
+
+    def _with_touches(self, found: Recommendation, row: int, k: int, allowed: Flags) -> Recommendation:
+        """The ranking for a customer who has bought nothing yet, to which what was looked at adds products like it.
+
+        Members learn from purchases, so they know nothing of such a customer but that it is one.
+        """
+        if self._bought(row):
+            return found
+        liked = Liked.by(self.state.history(row), found.when)
+        touched = liked.items[np.argsort(-liked.weights, kind="stable")][:MOST_TOUCHED].tolist()
+        if not touched:
+            return found
+        selling = self._selling(allowed)
+        own = [item for item in touched if item < len(allowed) and allowed[item]]
+        like = [self.similar_items.to(self.state.shop, item, k=k, allowed=selling).items for item in touched]
+        items, scores = fused([(1.0, found.items), (2.0, own), *((2.0 / len(like), one) for one in like)])
+        beside = {item: "Because it is like what you looked at" for some in like for item in some}
+        beside |= dict.fromkeys(own, "Because you looked at it")
+        served_by = f"taste and {found.served_by}"
+        return replace(found, items=items[:k], scores=scores[:k], served_by=served_by, beside=beside)
 
     def _without_member(
         self, task: str, row: int, k: int, day: float, repeats: Repeats, allowed: Flags
@@ -315,6 +339,12 @@ class Served:
         items, scores = self._popular(k, allowed, without=self._bought(row) if repeats == "exclude" else [])
         reason = f"{member.name}, which ranks, failed (the service's log says why); popular products stand in"
         return Recommendation(items, scores, "popular", False, day, len(items), True, reason)
+
+    def _selling(self, allowed: Flags) -> Flags:
+        """What sold within a year, or came after the bulk data."""
+        allowed, sold = allowed.copy(), self.state.facts.sold_in_year
+        allowed[: len(sold)] &= sold
+        return allowed
 
     def _known(self, row: int) -> bool:
         """Whether a customer ever did something; having been shown products is nothing."""
@@ -375,7 +405,9 @@ class Served:
         new = self._by_content(np.flatnonzero(unsold), row, found.when)[:MOST_NEWCOMERS].tolist()
         own, low = len(found.items) - found.filled, min(found.scores, default=0.0)
         items = [*found.items[:own], *new, *found.items[own:]]
-        return replace(found, items=items, scores=[*found.scores[:own], *[low] * len(new), *found.scores[own:]])
+        scores = [*found.scores[:own], *[low] * len(new), *found.scores[own:]]
+        beside = {**found.beside, **dict.fromkeys(new, "Because it is new")}
+        return replace(found, items=items, scores=scores, beside=beside)
 
     def _by_content(self, rows: Rows, customer: int, day: float) -> Rows:
         """Products in the order of how near they are to what a customer likes; newest first where that is unknown."""
