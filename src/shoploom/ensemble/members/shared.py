@@ -43,7 +43,7 @@ from shoploom.training.shared import SharedModel, train_shared
 CHUNK = 128
 INSTANT = 1e-6
 """Days; what happened strictly before a moment counts."""
-FORMAT = 2
+FORMAT = 3
 """Of ``model.json`` and the weights beside it; raise it when older ones can no longer be read."""
 CPU = torch.device("cpu")
 ITEM_CHUNK = 4096
