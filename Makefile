@@ -55,6 +55,7 @@ benchmark: setup ## speed and durability numbers, each beside a rival in the sam
 	$(PY) -m benchmarks.eventlog
 	$(VENV)/bin/shoploom demo --workspace $(DEMO_DIR) --no-serve
 	$(PY) -m benchmarks.serving $(DEMO_DIR)
+	$(PY) -m benchmarks.recommend_load $(DEMO_DIR)
 
 judge: setup ## every head of both judged shops beside its rivals, in one table
 	$(PY) -m benchmarks.judge_all $(JUDGE_DIR) $(JUDGE_ARGS)

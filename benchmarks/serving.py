@@ -155,22 +155,22 @@ def copied(workspace: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def running(path: Path) -> Iterator[int]:
+def running(path: Path, *, start_seconds: float = START_SECONDS) -> Iterator[int]:
     """The service in a process of its own, on a free port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
     process = subprocess.Popen([sys.executable, "-c", SERVE, str(path), str(port)])
     try:
-        _wait(process, port)
+        _wait(process, port, start_seconds)
         yield port
     finally:
         process.terminate()
         process.wait(30)
 
 
-def _wait(process: subprocess.Popen[bytes], port: int) -> None:
-    end = time.monotonic() + START_SECONDS
+def _wait(process: subprocess.Popen[bytes], port: int, seconds: float) -> None:
+    end = time.monotonic() + seconds
     while time.monotonic() < end:
         assert process.poll() is None, f"the service ended with {process.returncode} before it was ready"
         try:
@@ -180,7 +180,7 @@ def _wait(process: subprocess.Popen[bytes], port: int) -> None:
                 return
         except OSError:
             time.sleep(0.2)
-    raise TimeoutError(f"the service was not ready within {START_SECONDS:.0f} s")
+    raise TimeoutError(f"the service was not ready within {seconds:.0f} s")
 
 
 if __name__ == "__main__":

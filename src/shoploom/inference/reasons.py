@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -91,16 +93,16 @@ class Reasons:
 
 
 def _own_habit(times: np.ndarray[Any, Any], when: float) -> list[Reason]:
-    ordered = np.sort(times)
-    visits = ordered[np.concatenate([[True], np.diff(ordered) > 1e-3])]
-    ago = max(0, int(when - float(visits[-1])))
+    ordered = sorted(times.tolist())  # a handful of times for each of twenty items: numpy would take twice as long
+    visits = [ordered[0], *(later for earlier, later in pairwise(ordered) if later - earlier > 1e-3)]
+    ago = max(0, int(when - visits[-1]))
     last = "today" if ago == 0 else "yesterday" if ago == 1 else f"{ago} days ago"
     count = len(visits)
     again = "also today" if ago == 0 else f"last {last}"
     text = f"Bought {_times(count)}, {again}" if count > 1 else f"Bought once, {last}"
     reasons = [Reason("bought_before", text, {"times": count, "days_since": ago})]
     if count >= 3:
-        gap = float(np.median(np.diff(visits)))
+        gap = median(later - earlier for earlier, later in pairwise(visits))
         if gap >= 1:
             reasons.append(Reason("rhythm", f"Usually bought every {gap:.0f} days", {"days_between": round(gap, 1)}))
     return reasons
