@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
+MOST_CODES: Final = 2**31
+"""More than any 32-bit code: the largest one would have to be looked for in a whole catalogue with every answer."""
 
 
 def distinct(keys: NDArray[Any]) -> Rows:

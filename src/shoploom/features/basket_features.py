@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from shoploom.data import schema
 from shoploom.data.arrays import F32, F64, I32, ShopArrays
-from shoploom.data.keys import Rows, distinct, find, group_starts, rank_in_group
+from shoploom.data.keys import MOST_CODES, Rows, distinct, find, group_starts, rank_in_group
 from shoploom.features.neighbours import Block, Neighbours
 from shoploom.features.pairs import HALF_LIVES, Pairs, pairs_of
 from shoploom.features.popularity import PlanGrid
@@ -227,12 +227,11 @@ def _trips(trips: Trips, about: ItemTrips, row: Rows, item: Rows, place: Rows) -
 
 def _group(pairs: Pairs, codes: I32, row: Rows, item: Rows, own_decay: F64) -> F32:
     """(n, GROUP_FEATURES) of the candidate's category in the customer's history."""
-    width = int(codes.max(initial=0)) + 1
     found = np.full((len(row), len(GROUP_FEATURES)), np.nan, dtype=np.float32)
-    if width == 1 or not len(pairs.row):
+    if not len(pairs.row) or not len(codes):
         return found
     code = codes[np.minimum(pairs.item, len(codes) - 1)] * (pairs.item < len(codes))
-    key = pairs.row * width + code
+    key = pairs.row * MOST_CODES + code
     order = np.argsort(key, kind="stable")
     starts = group_starts(key[order])
     table = np.column_stack(
@@ -243,7 +242,7 @@ def _group(pairs: Pairs, codes: I32, row: Rows, item: Rows, own_decay: F64) -> F
         ]
     )
     wanted = codes[np.minimum(item, len(codes) - 1)] * (item < len(codes))
-    place = find(key[order][starts], row * width + wanted)
+    place = find(key[order][starts], row * MOST_CODES + wanted)
     known = np.flatnonzero((place >= 0) & (wanted > 0))
     found[known, :3] = table[place[known]]
     found[known, 3] = own_decay[known] / np.maximum(table[place[known], 2], 1e-6)

@@ -56,13 +56,17 @@ class Bestsellers:
         return cls(order.astype(np.int32), share, goods)
 
     def shares(self, num_items: int) -> F64:
-        """``share`` for a catalogue that may have grown; new items have none."""
+        """``share`` for a catalogue that may have grown; new items have none. Not to be written to."""
+        if num_items == len(self.share):
+            return self.share
         found = np.zeros(num_items)
         found[: len(self.share)] = self.share[:num_items]
         return found
 
     def merchandise(self, num_items: int) -> Flags:
-        """``goods`` for a catalogue that may have grown; new items are merchandise."""
+        """``goods`` for a catalogue that may have grown; new items are merchandise. Not to be written to."""
+        if num_items == len(self.goods):
+            return self.goods
         found = np.ones(num_items, dtype=bool)
         found[: len(self.goods)] = self.goods[:num_items]
         return found

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoploom.data.arrays import F32, F64, I32, Flags, Histories, Lines
-from shoploom.data.keys import distinct, find, group_starts, rank_in_group
+from shoploom.data.keys import MOST_CODES, distinct, find, group_starts, rank_in_group
 from shoploom.features.popularity import PlanGrid, Popularity
 from shoploom.features.spectral import Spectral
 from shoploom.features.trips import NUM_DENSE, ItemTrips, Trips, dense
@@ -277,26 +277,24 @@ class _Group:
 
     Args:
         codes: (I,) group of each item.
-        keys: (groups,) ``owner * width + code``, sorted.
+        keys: (groups,) ``owner * MOST_CODES + code``, sorted.
         slot_of_pair: The group's slot of each own pair.
     """
 
     codes: I32
-    width: int
     keys: NDArray[np.int64]
     slot_of_pair: NDArray[np.int64]
 
     @classmethod
     def of(cls, own: _Own, codes: I32) -> _Group:
-        width = int(codes.max(initial=0)) + 1
         code = codes[own.item]
-        keys, slot = np.unique(own.owner * width + code, return_inverse=True)
-        return cls(codes, width, keys, np.where(code > 0, slot + 1, 0))
+        keys, slot = np.unique(own.owner * MOST_CODES + code, return_inverse=True)
+        return cls(codes, keys, np.where(code > 0, slot + 1, 0))
 
     def find(self, row: NDArray[np.int64], item: NDArray[np.int64]) -> NDArray[np.int64]:
         """(n,) slot of each candidate's group."""
         code = self.codes[item]
-        return np.where(code > 0, find(self.keys, row * self.width + code) + 1, 0)
+        return np.where(code > 0, find(self.keys, row * MOST_CODES + code) + 1, 0)
 
 
 def _visits(histories: Histories) -> F64:

@@ -69,20 +69,30 @@ def resized(values: Flags, length: int) -> Flags:
 
 def popular_rows(rules: Rules, popular: I32, cases: int, number: int) -> tuple[Rows, Rows]:
     """The ``number`` best permitted items of a global order for each case: rows and items, by case."""
-    open_items = popular[rules.allowed[popular]].astype(np.int64)
     owned = rules.owned // len(rules.allowed)
     most = int(np.bincount(owned, minlength=1).max(initial=0)) if len(owned) else 0
     reach = number + min(most, 200)
     while True:
-        items = open_items[:reach]
+        items = _permitted(rules.allowed, popular, reach)
         row, item = np.repeat(np.arange(cases), len(items)), np.tile(items, cases)
         fine = rules.permits(row, item)
         row, item = row[fine], item[fine]
         enough = not len(rules.owned) or bool((np.bincount(row, minlength=cases) >= number).all())
-        if enough or len(items) == len(open_items):
+        if enough or len(items) < reach:
             first = rank_in_group(row) < number
             return row[first], item[first]
         reach *= 4
+
+
+def _permitted(allowed: Flags, order: I32, number: int) -> Rows:
+    """The first ``number`` allowed items of an order; the rest of a large catalogue is not looked at."""
+    seen = 2 * number
+    while True:
+        items = order[:seen]
+        items = items[allowed[items]]
+        if len(items) >= number or seen >= len(order):
+            return items[:number].astype(np.int64)
+        seen *= 4
 
 
 def best(cases: int, row: Rows, item: Rows, score: F64, k: int) -> Ranked:

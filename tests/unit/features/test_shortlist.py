@@ -43,6 +43,18 @@ def test_owners_of_all_bestsellers_still_get_a_full_list():
     assert (row == 0).all()
 
 
+@pytest.mark.parametrize("number", [1, 7, 50, 400])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 1.0])
+def test_popular_rows_are_the_first_permitted_ones(number, share):
+    draws = np.random.default_rng(3)
+    popular, allowed = draws.permutation(1000).astype(np.int32), draws.random(1000) < share
+    owned = np.flatnonzero(draws.random(3000) < 0.3)
+    row, item = popular_rows(Rules(allowed, owned), popular, 3, number)
+    for case in range(3):
+        mine = [one for one in popular.tolist() if allowed[one] and case * 1000 + one not in set(owned.tolist())]
+        assert item[row == case].tolist() == mine[:number]
+
+
 def test_dense_scores_obey_the_same_rules():
     rules = Rules(np.array([True, True, True, True, False]), np.array([1 * 5 + 0]))
     scores = np.array([[0.5, 0.2, 0.0, 0.1, 0.9], [0.5, 0.2, 0.0, 0.1, 0.9]], dtype=np.float32)
