@@ -88,8 +88,8 @@ def run_sequences(
         if member in lists:
             found = lists[member]
         else:
-            fusion = fused.fusion if name in (SERVED, FUSION) else others[name]
-            found = FusedNextItem(members, fusion, repeats=split.repeats).fused(split.prefixes, lists, split.depth)
+            one = fused if name in (SERVED, FUSION) else FusedNextItem(members, others[name], repeats=split.repeats)
+            found = one.fused(split.prefixes, lists, split.depth)
         target = out / f"{name}.parquet" if len(models) > 1 else out
         target.parent.mkdir(parents=True, exist_ok=True)
         as_table(split, found).write_parquet(target)

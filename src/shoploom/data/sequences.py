@@ -84,6 +84,28 @@ class Sequences:
             self, items=self.items[kept], offsets=offsets, time=None if self.time is None else self.time[kept]
         )
 
+    def windows(self, most: int) -> Sequences:
+        """Long sequences cut into parts of at most ``most`` events, from the end.
+
+        The last event of a part is the first one of the next, so that every event but the first has one before it in
+        just one part.
+
+        Example:
+            >>> parts = Sequences.of_lists([[0, 1, 2, 3]], num_items=4).windows(3)
+            >>> parts.items.tolist(), parts.offsets.tolist()
+            ([0, 1, 1, 2, 3], [0, 2, 5])
+        """
+        parts = np.maximum(1, -(-(self.lengths - 1) // (most - 1)))
+        owner = np.repeat(np.arange(len(self)), parts)
+        later = np.cumsum(parts)[owner] - 1 - np.arange(len(owner))
+        end = self.offsets[1:][owner] - later * (most - 1)
+        start = np.maximum(self.offsets[:-1][owner], end - most)
+        offsets = np.concatenate([[0], np.cumsum(end - start)]).astype(np.int64)
+        flat = np.arange(offsets[-1]) + np.repeat(start - offsets[:-1], end - start)
+        return replace(
+            self, items=self.items[flat], offsets=offsets, time=None if self.time is None else self.time[flat]
+        )
+
     def asked_for_the_last(self) -> tuple[Sequences, I32]:
         """Sequences of two events or more without their last one, and those last ones: questions and their answers."""
         long = self.take(np.flatnonzero(self.lengths > 1))

@@ -1,6 +1,6 @@
-"""Predicts the next item of a sequence: a causal transformer over item vectors, scored against the same vectors."""
+"""Predicts the next item of a sequence: causal blocks over item vectors, scored against the same vectors."""
 
-# Shapes: B sequences, T events, I items, F attributes, D width, n events with a successor, K negatives
+# Shapes: B sequences, T events, I items, F attributes, D width, H heads, n events with a successor, K negatives
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Block = Literal["transformer", "gated", "gru"]
+Block = Literal["transformer", "gated", "hstu", "gru", "lstm"]
 
 
 class AttentionBlock(nn.Module):
@@ -23,8 +23,9 @@ class AttentionBlock(nn.Module):
         Features to Transformers: Redefining Ranking for Scalable Impact", arXiv:2502.03417, Eq. (2)).
     """
 
-    def __init__(self, dim: int, *, heads: int, dropout: float, gated: bool = False) -> None:
+    def __init__(self, dim: int, *, heads: int, dropout: float, length: int, gated: bool = False) -> None:
         super().__init__()
+        del length
         self.heads = heads
         self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
@@ -49,17 +50,54 @@ class AttentionBlock(nn.Module):
         return values * torch.sigmoid(self.gates[number](normed)) if len(self.gates) else values
 
 
-class GruBlock(nn.Module):
-    """A gated recurrent unit with a residual connection: the honest rival of attention on short sequences.
+class HstuBlock(nn.Module):
+    """Pointwise attention: SiLU instead of a softmax, so that how much there was of something is not divided away.
+
+    U, V, Q, K = split(SiLU(f1(norm(X)))); mixed = SiLU(Q K^T + bias) V / (events seen so far), the bias being learned
+    for each distance and head; answer X + f2(norm(mixed) * U). There is no feed-forward layer. The paper divides by the
+    most events there can be; dividing by those seen so far keeps padding without effect. Times are not read.
 
     References:
-        Hidasi et al. 2016, "Session-based recommendations with recurrent neural networks", arXiv:1511.06939.
+        Zhai et al. 2024, "Actions Speak Louder than Words: Trillion-Parameter Sequential Transducers for Generative
+        Recommendations", arXiv:2402.17152, Eq. (1) to (3).
     """
 
-    def __init__(self, dim: int, *, heads: int, dropout: float) -> None:
+    def __init__(self, dim: int, *, heads: int, dropout: float, length: int) -> None:
         super().__init__()
-        del heads
-        self.cell = nn.GRU(dim, dim, batch_first=True)
+        self.heads = heads
+        self.norm, self.mixed_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.uvqk, self.out = nn.Linear(dim, 4 * dim), nn.Linear(dim, dim)
+        self.bias = nn.Embedding(length, heads)
+        self.dropout = nn.Dropout(dropout)
+        nn.init.zeros_(self.bias.weight)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        """(B, T, D) to (B, T, D)."""
+        batch, length, dim = x_BTD.shape
+        u, v, q, k = functional.silu(self.uvqk(self.norm(x_BTD))).chunk(4, dim=-1)
+        q, k, v = (one.view(batch, length, self.heads, -1).transpose(1, 2) for one in (q, k, v))
+        step = torch.arange(length, device=x_BTD.device)
+        ago = step[:, None] - step[None]
+        bias_HTT = self.bias(ago.clamp(min=0, max=self.bias.num_embeddings - 1)).permute(2, 0, 1)
+        seen_TT = (ago >= 0) / (step + 1.0)[:, None]
+        weight_BHTT = functional.silu(q @ k.transpose(2, 3) + bias_HTT) * seen_TT
+        mixed = (weight_BHTT @ v).transpose(1, 2).reshape(batch, length, dim)
+        found: Tensor = x_BTD + self.dropout(self.out(self.mixed_norm(mixed) * u))
+        return found
+
+
+class RecurrentBlock(nn.Module):
+    """A recurrent layer with a residual connection: the honest rival of attention on short sequences.
+
+    References:
+        Hidasi et al. 2016, "Session-based recommendations with recurrent neural networks", arXiv:1511.06939, for the
+        GRU; Hochreiter and Schmidhuber 1997, "Long Short-Term Memory", Neural Computation 9, for the LSTM.
+    """
+
+    def __init__(self, dim: int, *, heads: int, dropout: float, length: int, cell: type[nn.GRU | nn.LSTM]) -> None:
+        super().__init__()
+        del heads, length
+        self.cell = cell(dim, dim, batch_first=True)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
@@ -71,8 +109,11 @@ class GruBlock(nn.Module):
 BLOCKS: dict[str, Callable[..., nn.Module]] = {
     "transformer": AttentionBlock,
     "gated": partial(AttentionBlock, gated=True),
-    "gru": GruBlock,
+    "hstu": HstuBlock,
+    "gru": partial(RecurrentBlock, cell=nn.GRU),
+    "lstm": partial(RecurrentBlock, cell=nn.LSTM),
 }
+"""Each maps (B, T, D) to (B, T, D), and what comes later does not change an earlier row."""
 
 
 class SequenceNet(nn.Module):
@@ -119,7 +160,9 @@ class SequenceNet(nn.Module):
         self.attributes = nn.Embedding(int(fields.max().item()) + 2 if fields.numel() else 1, dim, padding_idx=0)
         self.places = nn.Embedding(length, dim)
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(BLOCKS[block](dim, heads=heads, dropout=dropout) for _ in range(layers))
+        self.blocks = nn.ModuleList(
+            BLOCKS[block](dim, heads=heads, dropout=dropout, length=length) for _ in range(layers)
+        )
         self.norm = nn.LayerNorm(dim)
         for table in (self.items, self.attributes, self.places):
             nn.init.normal_(table.weight, std=0.02)

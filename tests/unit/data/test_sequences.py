@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -29,6 +31,15 @@ def test_parts():
     assert lists(made().last(2)) == [[1, 1], [], [2], [0, 3]]
     assert lists(made().without_last(np.array([0, 2]))) == [[4, 1], [], [], [0, 3]]
     assert [(start, lists(block)) for start, block in made().blocks(3)] == [(0, LISTS[:3]), (3, LISTS[3:])]
+
+
+def test_windows_ask_for_every_event_but_the_first_just_once():
+    long = Sequences.of_lists([[0, 1, 2, 3, 4, 5], [], [6], [7, 8], [0, 1, 2]], 9)
+    assert lists(long.windows(3)) == [[0, 1], [1, 2, 3], [3, 4, 5], [], [6], [7, 8], [0, 1, 2]]
+    assert lists(long.windows(2))[:5] == [[0, 1], [1, 2], [2, 3], [3, 4], [4, 5]]
+    assert lists(long.windows(99)) == lists(long)
+    timed = replace(long, time=np.arange(len(long.items), dtype=np.float64))
+    assert timed.windows(3).time.tolist()[:5] == [0, 1, 1, 2, 3]
 
 
 def test_questions_are_what_came_before():

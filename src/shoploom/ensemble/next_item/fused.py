@@ -1,4 +1,8 @@
-"""Members and a fusion as one: learns whom to trust on events that the members have not seen."""
+"""Members and a fusion as one: learns whom to trust on events that the members have not seen.
+
+Whom to trust is learned for the best answer; a discount on popularity then gives a little of that for lists that show
+more of the catalogue.
+"""
 
 # Shapes: B prefixes, I items, n pooled candidates
 
@@ -19,11 +23,13 @@ from shoploom.ensemble.fusions.pool import Pool, top
 from shoploom.ensemble.members.storage import load_state, save_state
 from shoploom.ensemble.next_item import NEXT_ITEM
 from shoploom.ensemble.next_item.base import NextItem, best_items
+from shoploom.ensemble.next_item.discount import PopularityDiscount
 from shoploom.tasks.base import Ranked
 
 DEPTH = 100
 BLOCK = 1000
 HELD_SHARE, MOST_HELD = 0.3, 5000
+DISCOUNT = "discount"
 CONTEXT = ("prefix_length", "in_prefix", "place_in_prefix")
 
 
@@ -34,14 +40,23 @@ class FusedNextItem:
         members: Unfitted.
         fusion: Unfitted.
         repeats: Whether items of the prefix may come again.
+        discount: Of the fused scores; by default one that ``fit`` chooses the strength of.
     """
 
     name: ClassVar[str] = "fused"
 
-    def __init__(self, members: Sequence[NextItem], fusion: Fusion, *, repeats: bool) -> None:
+    def __init__(
+        self,
+        members: Sequence[NextItem],
+        fusion: Fusion,
+        *,
+        repeats: bool,
+        discount: PopularityDiscount | None = None,
+    ) -> None:
         self.members = {one.name: one for one in members}
         self.fusion = fusion
         self.repeats = repeats
+        self.discount = PopularityDiscount() if discount is None else discount
 
     def fit(self, train: Sequences, *, seed: int = 0, others: Sequence[Fusion] = ()) -> None:
         """Fit the members without some answers, the fusion on those, then the members on everything.
@@ -51,15 +66,19 @@ class FusedNextItem:
         Args:
             train: Whole sequences.
             seed: Of whatever is drawn.
-            others: Further fusions to be fitted on the same lists, for comparison.
+            others: Further fusions to be fitted on the same lists, for comparison; they get no discount.
         """
         known, asked, answers = held_out(train, seed)
         self._fit_members(known, seed)
-        pool = Pool.of(self.lists(asked, DEPTH))
+        lists = self.lists(asked, DEPTH)
+        pool = Pool.of(lists)
         pool = pool.with_context(CONTEXT, _context(pool, asked))
+        relevant = answers[pool.row] == pool.item
         for fusion in (self.fusion, *others):
-            fusion.fit(pool, answers[pool.row] == pool.item, seed=seed)
+            fusion.fit(pool, relevant, seed=seed)
+        self.discount.fit(pool, self.fusion.score(pool), relevant, lists.values(), _counts(known))
         self._fit_members(train, seed)
+        self.discount.move(_counts(train))
 
     def lists(self, prefixes: Sequences, k: int) -> dict[str, Ranked]:
         """The best ``k`` of every member."""
@@ -84,17 +103,18 @@ class FusedNextItem:
         return _joined(parts, k)
 
     def _score(self, pool: Pool, prefixes: Sequences) -> F64:
-        return self.fusion.score(pool.with_context(CONTEXT, _context(pool, prefixes)))
+        return self.discount(pool, self.fusion.score(pool.with_context(CONTEXT, _context(pool, prefixes))))
 
     def _fit_members(self, train: Sequences, seed: int) -> None:
         for member in self.members.values():
             member.fit(train, seed=seed)
 
     def save(self, folder: Path) -> None:
-        """Each member in a folder of its own, the fusion beside them."""
+        """Each member in a folder of its own, the fusion and the discount beside them."""
         settings, arrays = self.fusion.state()
         about: dict[str, Any] = {"members": list(self.members), "fusion": self.fusion.name, "repeats": self.repeats}
         save_state(folder, about | {"state": settings}, arrays)
+        save_state(folder / DISCOUNT, {"strength": self.discount.strength}, {"popularity": self.discount.popularity})
         for name, member in self.members.items():
             member.save(folder / name)
 
@@ -104,7 +124,9 @@ class FusedNextItem:
         settings, arrays = load_state(folder)
         fusion: Fusion = FUSIONS.load(settings["fusion"]).from_state(settings["state"], arrays)
         members = [NEXT_ITEM.load(name).load(folder / name) for name in settings["members"]]
-        return cls(members, fusion, repeats=settings["repeats"])
+        chosen, counted = load_state(folder / DISCOUNT)
+        discount = PopularityDiscount(counted["popularity"], chosen["strength"])
+        return cls(members, fusion, repeats=settings["repeats"], discount=discount)
 
 
 def _context(pool: Pool, prefixes: Sequences) -> F32:
@@ -136,6 +158,11 @@ def held_out(train: Sequences, seed: int) -> tuple[Sequences, Sequences, Rows]:
     rows = np.sort(rng.choice(long, number, replace=False))
     asked, answers = train.take(rows).asked_for_the_last()
     return train.without_last(rows), asked, answers.astype(np.int64)
+
+
+def _counts(train: Sequences) -> F64:
+    """(I,) events of each item."""
+    return np.bincount(train.items, minlength=train.num_items).astype(np.float64)
 
 
 def _joined(parts: list[Ranked], k: int) -> Ranked:
