@@ -114,10 +114,13 @@ def read_split(folder: Path, task: Mapping[str, Any]) -> Split:
     else:
         events = _table(folder, "interactions")
         owner, clock = case, "position"
-        catalogue = _table(folder, "items")
-        items = catalogue[item]
-        if "attribute_ids" in catalogue.columns:
-            fields = attribute_codes(catalogue["attribute_ids"])
+        if (folder / "items.parquet").is_file():
+            catalogue = _table(folder, "items")
+            items = catalogue[item]
+            if "attribute_ids" in catalogue.columns:
+                fields = attribute_codes(catalogue["attribute_ids"])
+        else:
+            items = pl.concat([events[item], inputs[history].explode().drop_nulls()]).unique().sort()
     rows = pl.DataFrame({item: items, "row": np.arange(len(items), dtype=np.int32)})
     ordered = events.with_row_index("place").join(rows, on=item).sort(owner, clock, "place")
     sizes = ordered.group_by(owner, maintain_order=True).len()["len"].to_numpy()

@@ -10,6 +10,7 @@ import pytest
 from shoploom.data.sequences import Sequences
 from shoploom.ensemble.fusions import FUSIONS
 from shoploom.ensemble.next_item import NEXT_ITEM
+from shoploom.ensemble.next_item import network as network_module
 from shoploom.ensemble.next_item.base import best_items
 from shoploom.ensemble.next_item.fused import FusedNextItem, held_out
 from shoploom.ensemble.next_item.network import Network
@@ -99,13 +100,32 @@ def test_the_network_places_an_item_without_events_by_its_attributes():
     assert likeness[:7].mean() > likeness[10:].mean() + 0.2
 
 
-def test_training_again_goes_on_from_the_weights():
+def test_training_again_goes_on_from_the_weights_of_many_events(monkeypatch):
+    monkeypatch.setattr(network_module, "FEW", 0)
     network = Network(QUICK)
     network.fit(walks())
     before = network.net.vectors().detach().numpy().copy()
     network.fit(walks())
     moved = np.abs(network.net.vectors().detach().numpy() - before).mean()
     assert 0 < moved < np.abs(before).mean()
+
+
+def test_training_again_on_few_events_forgets_the_first_time():
+    once, twice = Network(QUICK), Network(QUICK)
+    once.fit(walks())
+    twice.fit(walks(50))
+    twice.fit(walks())
+    asked, _ = walks(20).asked_for_the_last()
+    np.testing.assert_array_equal(once.score(asked), twice.score(asked))
+
+
+def test_of_few_long_sequences_all_are_asked():
+    draws = np.random.default_rng(0)
+    long = Sequences.of_lists([draws.integers(0, 40, 60).tolist() for _ in range(50)], 40)
+    _, asked, answers = held_out(long, 0)
+    assert len(asked) == len(answers) == 50  # 5 % of 3,000 events are 150
+    short = Sequences.of_lists([[1, 2, 3]] * 50, 40)
+    assert len(held_out(short, 0)[1]) == 15  # 30 % of the sequences are more than 5 % of 150 events
 
 
 @pytest.mark.parametrize("timed", [False, True])

@@ -29,6 +29,8 @@ from shoploom.tasks.base import Ranked
 DEPTH = 100
 BLOCK = 1000
 HELD_SHARE, MOST_HELD = 0.3, 5000
+FEW_EVENTS = 0.05
+"""Where sequences are few and long, more of them are asked, so long as no more of the events than these are hidden."""
 DISCOUNT = "discount"
 CONTEXT = ("prefix_length", "in_prefix", "place_in_prefix")
 
@@ -154,7 +156,7 @@ def held_out(train: Sequences, seed: int) -> tuple[Sequences, Sequences, Rows]:
         fine = np.isin(answers, known.items) & (rng.random(len(answers)) < MOST_HELD / max(1, len(answers)))
         return known, asked.take(np.flatnonzero(fine)), answers[fine].astype(np.int64)
     long = np.flatnonzero(train.lengths > 2)
-    number = min(MOST_HELD, int(HELD_SHARE * len(long)))
+    number = min(MOST_HELD, len(long), int(max(HELD_SHARE * len(long), FEW_EVENTS * len(train.items))))
     rows = np.sort(rng.choice(long, number, replace=False))
     asked, answers = train.take(rows).asked_for_the_last()
     return train.without_last(rows), asked, answers.astype(np.int64)

@@ -13,10 +13,12 @@ from shoploom.data.arrays import F32
 from shoploom.data.sequences import Sequences
 from shoploom.ensemble.members.storage import load_state, save_state
 from shoploom.model.sequence import SequenceNet
-from shoploom.training.sequence import Heard, SequenceRecipe, new_net, padded, train_sequence_net
+from shoploom.training.sequence import Heard, SequenceRecipe, new_net, padded, suited, train_sequence_net
 
-AGAIN = 0.2
-"""Share of the epochs when a trained net is fitted again, to what came since."""
+FEW = 120_000
+"""With fewer events than these a net is trained from the start again: it costs little, and the newest count in full."""
+AGAIN, MORE = 0.2, 5.0
+"""Else the share of the epochs for what came since: MORE times the share of new events, AGAIN at least."""
 
 
 class Network:
@@ -33,12 +35,18 @@ class Network:
         self.recipe = recipe or SequenceRecipe()
         self.progress = progress
         self.net: SequenceNet | None = None
+        self.events = 0
 
     def fit(self, train: Sequences, *, seed: int = 0) -> None:
-        """Train from scratch, or go on from the weights of an earlier fit with the same items."""
-        share = 1.0 if self.net is None else AGAIN
-        net = self.net if self.net is not None else new_net(train, self.recipe, seed=seed)
+        """Train from scratch; of many events, go on from the weights of an earlier fit with the same items."""
+        count = len(train.items)
+        if self.net is None or count < FEW:
+            self.recipe = suited(self.recipe, train)
+            net, share = new_net(train, self.recipe, seed=seed), 1.0
+        else:
+            net, share = self.net, float(np.clip(MORE * (1.0 - self.events / count), AGAIN, 1.0))
         self.net = train_sequence_net(net, train, self.recipe, seed=seed, share=share, progress=self.progress)
+        self.events = count
 
     @torch.no_grad()
     def score(self, prefixes: Sequences) -> F32:
@@ -51,17 +59,17 @@ class Network:
         return scores * (prefixes.lengths > 0)[:, None].astype(np.float32)
 
     def save(self, folder: Path) -> None:
-        """Weights and recipe."""
+        """Weights, recipe and how much was learned from."""
         assert self.net is not None, "fit first"
-        save_state(
-            folder, {"recipe": asdict(self.recipe)}, {name: one.numpy() for name, one in self.net.state_dict().items()}
-        )
+        settings = {"recipe": asdict(self.recipe), "events": self.events}
+        save_state(folder, settings, {name: one.numpy() for name, one in self.net.state_dict().items()})
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The saved net."""
         settings, arrays = load_state(folder)
         one = cls(SequenceRecipe(**settings["recipe"]))
+        one.events = settings["events"]
         count = len(arrays["items.weight"])
         nothing = Sequences(np.zeros(0, dtype=np.int32), np.zeros(1, dtype=np.int64), count)
         nothing = Sequences(nothing.items, nothing.offsets, count, fields=arrays["fields"] - 1)
