@@ -1,11 +1,14 @@
 """Kinds of trips: a handful of orders in, values worked by hand out."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 
 from shoploom.data.arrays import Histories
+from shoploom.data.orders import local_clock
 from shoploom.features.trips import (
     HALF_LIFE_DAYS,
     HOURS,
@@ -146,3 +149,13 @@ def test_the_dense_form_has_no_gaps():
     found = dense(trips(), ItemTrips.fit(shop), row, item, place)
     assert found.shape == (3, NUM_DENSE)
     assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("timezone", ["America/New_York", "Europe/London", "Asia/Kolkata", "UTC"])
+def test_the_shops_clock_is_that_of_its_zone(timezone):
+    draws = np.random.default_rng(1).uniform(0.0, 20_000.0, 400)
+    hour, weekday = local_clock(draws, timezone)
+    for day, found, number in zip(draws, hour, weekday, strict=True):
+        local = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)).astimezone(ZoneInfo(timezone))
+        assert found == pytest.approx(local.hour + local.minute / 60 + local.second / 3600, abs=1e-3)
+        assert number == local.weekday()
