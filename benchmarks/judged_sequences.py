@@ -88,7 +88,7 @@ def run_sequences(
         if member in lists:
             found = lists[member]
         else:
-            one = fused if name in (SERVED, FUSION) else FusedNextItem(members, others[name], repeats=split.repeats)
+            one = fused if name in (SERVED, FUSION) else fused.with_fusion(others[name])
             found = one.fused(split.prefixes, lists, split.depth)
         target = out / f"{name}.parquet" if len(models) > 1 else out
         target.parent.mkdir(parents=True, exist_ok=True)

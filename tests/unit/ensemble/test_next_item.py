@@ -159,6 +159,39 @@ def test_the_ensemble_is_better_than_its_members_and_comes_back_from_disk(tmp_pa
     np.testing.assert_array_equal(lists.scores, again.scores)
 
 
+class Constant:
+    """Says one item to everybody; its variants say others."""
+
+    name = "constant"
+
+    def __init__(self, item: int, others: tuple[int, ...] = ()) -> None:
+        self.item, self.others = item, others
+
+    def fit(self, train: Sequences, *, seed: int = 0) -> None:
+        self.count = train.num_items
+
+    def score(self, prefixes: Sequences) -> np.ndarray:
+        return np.tile(np.eye(self.count, dtype=np.float32)[self.item], (len(prefixes), 1))
+
+    def variants(self, train: Sequences) -> list[Constant]:
+        return [Constant(item) for item in self.others]
+
+
+@pytest.mark.parametrize(("first", "others", "stays"), [(1, (2, 3), 2), (2, (1,), 2), (1, (3,), 1)])
+def test_the_variant_with_the_best_held_out_answers_stays(first, others, stays):
+    train = Sequences.of_lists([[0, 4, 2]] * 30, 5)  # the answer is always 2
+    fused = FusedNextItem([Constant(first, others)], FUSIONS.load("rank_average")(), repeats=True)
+    fused.fit(train)
+    assert fused.members["constant"].item == stays
+
+
+def test_a_network_of_few_events_is_tried_with_a_recurrent_block_too(monkeypatch):
+    assert [one.recipe.block for one in Network(QUICK).variants(walks(20))] == ["gru"]
+    assert Network(replace(QUICK, block="gru")).variants(walks(20)) == []
+    monkeypatch.setattr(network_module, "FEW", 0)
+    assert Network(QUICK).variants(walks(20)) == []
+
+
 def test_items_of_the_prefix_are_left_out_where_they_may_not_repeat():
     fused = FusedNextItem([new("popular"), new("markov")], FUSIONS.load("rank_average")(), repeats=False)
     fused.fit(walks())

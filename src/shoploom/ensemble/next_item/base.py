@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 import scipy.sparse as sp
@@ -33,6 +34,15 @@ class NextItem(Protocol):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """A member that scores exactly as the saved one."""
+        ...
+
+
+@runtime_checkable
+class WithVariants(Protocol):
+    """A member that may be built in several ways, of which held-out answers choose."""
+
+    def variants(self, train: Sequences) -> Sequence[NextItem]:
+        """Unfitted members of the same name that could serve in its place, as far as trying them is worth the time."""
         ...
 
 

@@ -22,7 +22,7 @@ from shoploom.ensemble.fusions.base import Fusion
 from shoploom.ensemble.fusions.pool import Pool, top
 from shoploom.ensemble.members.storage import load_state, save_state
 from shoploom.ensemble.next_item import NEXT_ITEM
-from shoploom.ensemble.next_item.base import NextItem, best_items
+from shoploom.ensemble.next_item.base import NextItem, WithVariants, best_items
 from shoploom.ensemble.next_item.discount import PopularityDiscount
 from shoploom.tasks.base import Ranked
 
@@ -31,6 +31,8 @@ BLOCK = 1000
 HELD_SHARE, MOST_HELD = 0.3, 5000
 FEW_EVENTS = 0.05
 """Where sequences are few and long, more of them are asked, so long as no more of the events than these are hidden."""
+CHOSEN_BY = 10
+"""Places that count when a member's variants are compared."""
 DISCOUNT = "discount"
 CONTEXT = ("prefix_length", "in_prefix", "place_in_prefix")
 
@@ -61,7 +63,7 @@ class FusedNextItem:
         self.discount = PopularityDiscount() if discount is None else discount
 
     def fit(self, train: Sequences, *, seed: int = 0, others: Sequence[Fusion] = ()) -> None:
-        """Fit the members without some answers, the fusion on those, then the members on everything.
+        """Fit the members without some answers, choose variants and the fusion on those, then fit them on everything.
 
         Held out are the latest sequences where times are known, else the last events of some sequences.
 
@@ -72,6 +74,7 @@ class FusedNextItem:
         """
         known, asked, answers = held_out(train, seed)
         self._fit_members(known, seed)
+        self._choose_variants(known, asked, answers, seed)
         lists = self.lists(asked, DEPTH)
         pool = Pool.of(lists)
         pool = pool.with_context(CONTEXT, _context(pool, asked))
@@ -82,14 +85,19 @@ class FusedNextItem:
         self._fit_members(train, seed)
         self.discount.move(_counts(train))
 
+    def with_fusion(self, fusion: Fusion) -> FusedNextItem:
+        """The same members with another fitted fusion, and without a discount."""
+        return FusedNextItem(list(self.members.values()), fusion, repeats=self.repeats)
+
     def lists(self, prefixes: Sequences, k: int) -> dict[str, Ranked]:
         """The best ``k`` of every member."""
-        parts: dict[str, list[Ranked]] = {name: [] for name in self.members}
-        for _, block in prefixes.blocks(BLOCK):
-            for name, member in self.members.items():
-                without = None if self.repeats else block
-                parts[name].append(best_items(member.score(block), k, without=without))
-        return {name: _joined(found, k) for name, found in parts.items()}
+        return {name: self._list(member, prefixes, k) for name, member in self.members.items()}
+
+    def _list(self, member: NextItem, prefixes: Sequences, k: int) -> Ranked:
+        blocks = [block for _, block in prefixes.blocks(BLOCK)]
+        without = [None if self.repeats else block for block in blocks]
+        parts = [best_items(member.score(one), k, without=left) for one, left in zip(blocks, without, strict=True)]
+        return _joined(parts, k)
 
     def predict(self, prefixes: Sequences, k: int) -> Ranked:
         """The best ``k`` of all together."""
@@ -110,6 +118,22 @@ class FusedNextItem:
     def _fit_members(self, train: Sequences, seed: int) -> None:
         for member in self.members.values():
             member.fit(train, seed=seed)
+
+    def _choose_variants(self, known: Sequences, asked: Sequences, answers: Rows, seed: int) -> None:
+        """Members that come in variants: the one with the highest NDCG on the held-out answers stays."""
+        for name, member in self.members.items():
+            if not isinstance(member, WithVariants):
+                continue
+            best = self._ndcg(member, asked, answers)
+            for other in member.variants(known):
+                other.fit(known, seed=seed)
+                value = self._ndcg(other, asked, answers)
+                if value > best:
+                    self.members[name], best = other, value
+
+    def _ndcg(self, member: NextItem, asked: Sequences, answers: Rows) -> float:
+        right = self._list(member, asked, CHOSEN_BY).items == answers[:, None]
+        return float((right / np.log2(np.arange(right.shape[1]) + 2.0)).sum())
 
     def save(self, folder: Path) -> None:
         """Each member in a folder of its own, the fusion and the discount beside them."""
