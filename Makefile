@@ -57,7 +57,7 @@ benchmark: setup ## speed and durability numbers, each beside a rival in the sam
 	$(PY) -m benchmarks.serving $(DEMO_DIR)
 	$(PY) -m benchmarks.recommend_load $(DEMO_DIR)
 
-judge: setup ## every head of both judged shops beside its rivals, in one table
+judge: setup ## every judged task beside its rivals (JUDGE_ARGS="--seeds 0,1,2")
 	$(PY) -m benchmarks.judge_all $(JUDGE_DIR) $(JUDGE_ARGS)
 
 docs: setup ## check that the pages are complete and true: headings, links, examples
