@@ -19,22 +19,7 @@ from shoploom.commands.output import (
     time_texts,
     titles,
 )
-from shoploom.commands.wishes import (
-    BoostOption,
-    BuryOption,
-    CapOption,
-    DiversityOption,
-    ExcludeOption,
-    ExploreOption,
-    FilterOption,
-    FreshnessOption,
-    HalfLifeOption,
-    MethodOption,
-    PinOption,
-    RequestOption,
-    say_arranged,
-    wishes_of,
-)
+from shoploom.commands.wishes import RequestOption, say_arranged, with_wishes
 from shoploom.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -42,6 +27,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from shoploom.inference.rerank import Wishes
     from shoploom.inference.state import ShopState
 
 SHOWN = 10
@@ -49,46 +35,25 @@ MAX_COMPARED = 20_000
 """Spelling is compared with so many ids at most: 0.15 s with ids of 7 digits, 2 s with ids of 30."""
 
 
+@with_wishes
 def recommend(
     customer: Annotated[str, typer.Argument(help="The customer's id as the shop spells it.")],
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many products.")] = 10,
     repeats: Annotated[
         Literal["auto", "allow", "exclude"], typer.Option(help="exclude: nothing that the customer bought before.")
     ] = "auto",
-    filter_: FilterOption = None,
-    boost: BoostOption = None,
-    bury: BuryOption = None,
-    pin: PinOption = None,
-    cap: CapOption = None,
-    exclude: ExcludeOption = None,
-    diversity: DiversityOption = None,
-    method: MethodOption = None,
-    freshness: FreshnessOption = None,
-    half_life_days: HalfLifeOption = None,
-    explore: ExploreOption = None,
     request_id: RequestOption = None,
     log: Annotated[bool, typer.Option("--log", help="Write what is shown to the event log.")] = False,
     workspace: WorkspaceOption = HERE,
     as_json: JsonOption = False,
+    *,
+    wishes: Wishes,
 ) -> None:
     """Products for a customer's next visit, each with a reason."""
     from shoploom.apps.recommend import recommend as answer
     from shoploom.shop import Shop
 
     out = Output(as_json, "recommend")
-    wishes = wishes_of(
-        filter=filter_,
-        boost=boost,
-        bury=bury,
-        pin=pin,
-        cap=cap,
-        exclude=exclude,
-        diversity=diversity,
-        method=method,
-        freshness=freshness,
-        half_life_days=half_life_days,
-        explore=explore,
-    )
     shop = Shop.open(workspace)
     found = answer(shop.engine, customer, k=k, repeats=repeats, wishes=wishes, request_id=request_id, log=log)
     out.read(shop.registry.folder(found["model_version"]))

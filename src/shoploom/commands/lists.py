@@ -4,28 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from shoploom.commands.output import HERE, JsonOption, Output, WorkspaceOption, option_text
-from shoploom.commands.wishes import (
-    BoostOption,
-    BuryOption,
-    CapOption,
-    DiversityOption,
-    ExcludeOption,
-    ExploreOption,
-    FilterOption,
-    FreshnessOption,
-    HalfLifeOption,
-    MethodOption,
-    PinOption,
-    RequestOption,
-    say_arranged,
-    wishes_of,
-)
+from shoploom.commands.wishes import RequestOption, say_arranged, with_wishes
 from shoploom.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from shoploom.inference.rerank import Wishes
 
 Kind = Literal[
     "also_bought",
@@ -40,6 +28,7 @@ Kind = Literal[
 ]
 
 
+@with_wishes
 def list_(
     kind: Annotated[Kind, typer.Argument(help="Which list.", show_default=False)],
     names: Annotated[list[str] | None, typer.Argument(help="Products, a customer or a category, by kind.")] = None,
@@ -54,20 +43,11 @@ def list_(
     in_stock: Annotated[bool, typer.Option("--in-stock", help="Leave out what is sold out.")] = False,
     hide: Annotated[list[str] | None, typer.Option(help="An id to leave out; may be repeated.")] = None,
     at: Annotated[datetime | None, typer.Option(help="Moment of the visit in UTC; now if left out.")] = None,
-    filter_: FilterOption = None,
-    boost: BoostOption = None,
-    bury: BuryOption = None,
-    pin: PinOption = None,
-    cap: CapOption = None,
-    exclude: ExcludeOption = None,
-    diversity: DiversityOption = None,
-    method: MethodOption = None,
-    freshness: FreshnessOption = None,
-    half_life_days: HalfLifeOption = None,
-    explore: ExploreOption = None,
     request_id: RequestOption = None,
     workspace: WorkspaceOption = HERE,
     as_json: JsonOption = False,
+    *,
+    wishes: Wishes,
 ) -> None:
     """The lists of a shop's pages: bought together, basket, session, buy again, category, arrivals and others."""
     from shoploom.apps import lists as apps
@@ -77,19 +57,6 @@ def list_(
 
     given = tuple(names or ())
     apps.require_names(kind, given)
-    wishes = wishes_of(
-        filter=filter_,
-        boost=boost,
-        bury=bury,
-        pin=pin,
-        cap=cap,
-        exclude=exclude,
-        diversity=diversity,
-        method=method,
-        freshness=freshness,
-        half_life_days=half_life_days,
-        explore=explore,
-    )
     out = Output(as_json, "list")
     shop = Shop.open(workspace)
     filters = Filters(category, in_stock, tuple(hide or ()))
