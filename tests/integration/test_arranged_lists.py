@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,24 +20,7 @@ from shoploom.errors import ConfigError
 from shoploom.inference.rerank import Wishes
 from shoploom.inference.rules import Rules
 from shoploom.serving.app import create_app
-from tests.services import Client, client_of, make_workspace, publish
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "shop"
-    made = make_workspace(path)
-    publish(made)
-    made.close()
-    return path
-
-
-@pytest.fixture
-def workspace(template: Path, tmp_path: Path) -> Iterator[Workspace]:
-    shutil.copytree(template, tmp_path / "shop")
-    opened = Workspace.open(tmp_path / "shop")
-    yield opened
-    opened.close()
+from tests.services import Client, client_of
 
 
 @pytest.fixture

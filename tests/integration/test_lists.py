@@ -11,7 +11,7 @@ import pytest
 
 from shoploom.data.workspace import Workspace
 from shoploom.serving.app import create_app
-from tests.services import Client, client_of, make_workspace, publish
+from tests.services import Client, client_of
 from tests.shops import END
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -27,23 +27,6 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 FILLED = ("also_bought", "basket", "session", "new_for_you", "category", "segment")
 VIEW = {"type": "view", "product_id": "p003", "session_id": "s1"}
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "shop"
-    made = make_workspace(path)
-    publish(made)
-    made.close()
-    return path
-
-
-@pytest.fixture
-def workspace(template: Path, tmp_path: Path) -> Iterator[Workspace]:
-    shutil.copytree(template, tmp_path / "shop")
-    opened = Workspace.open(tmp_path / "shop")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from shoploom.inference.rerank import Wishes
 from shoploom.inference.rules import Rules
 from shoploom.serving.app import create_app
 from shoploom.serving.server import warm_up
-from tests.services import Client, client_of, make_workspace, publish
+from tests.services import Client, client_of
 from tests.shops import END
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -44,15 +44,6 @@ FILLED = ("also_bought", "basket", "session", "new_for_you", "category", "segmen
 """Lists in which others stand in where there is too little."""
 NO_TOYS = RuleConfig(filter='category != "Toys"')
 Opened = Callable[..., AbstractContextManager[Client]]
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "shop"
-    made = make_workspace(path)
-    publish(made)
-    made.close()
-    return path
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,23 +16,6 @@ from shoploom.serving.keys import create_key
 from tests.services import Client, client_of, make_workspace, publish
 
 PURCHASE = {"type": "purchase", "product_id": "p000", "customer_id": "newcomer", "quantity": 2, "price": 3.5}
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "shop"
-    made = make_workspace(path)
-    publish(made)
-    made.close()
-    return path
-
-
-@pytest.fixture
-def workspace(template: Path, tmp_path: Path) -> Iterator[Workspace]:
-    shutil.copytree(template, tmp_path / "shop")
-    opened = Workspace.open(tmp_path / "shop")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
