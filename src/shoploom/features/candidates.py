@@ -105,9 +105,17 @@ class Past:
         self.visits = _visits(histories)
         self.since = _since(histories, as_of)
         self.profiles = [self._profile(number) for number in range(len(moments))]
+        self._trips: tuple[F64, Trips] | None = None
 
     def __len__(self) -> int:
         return len(self.as_of)
+
+    def trips(self, when: F64) -> Trips:
+        """The visits at some moments beside what came before; tasks that ask about the same visits share it."""
+        if self._trips is None or not np.array_equal(self._trips[0], when):
+            found = Trips.of(self.histories, self.own.keys, when, num_items=self.num_items, timezone=self.timezone)
+            self._trips = when, found
+        return self._trips[1]
 
     def asking(self, number: int) -> NDArray[np.int64]:
         """Queries of a moment."""
@@ -358,7 +366,7 @@ def _kinship(past: Past, row: NDArray[np.int64], item: NDArray[np.int64]) -> F32
 
 def _trips_of(past: Past, when: F64, row: NDArray[np.int64], item: NDArray[np.int64], slot: NDArray[np.int64]) -> F32:
     """(n, NUM_DENSE) each candidate beside the kind of trip."""
-    trips = Trips.of(past.histories, past.own.keys, when, num_items=past.num_items, timezone=past.timezone)
+    trips = past.trips(when)
     found = np.zeros((len(row), NUM_DENSE), dtype=np.float32)
     moment = past.moment[row]
     for number, one in enumerate(past.moments):
