@@ -33,6 +33,8 @@ class SequenceRecipe:
         negatives: Drawn per batch, shared by all its questions.
         power: Of the popularity by which they are drawn; 0 is evenly.
         learning_rate, weight_decay: Of AdamW; the rate rises for a twentieth of the steps and falls as a cosine.
+        few_events: With fewer than these a trained net starts again, which costs little and lets the newest events
+            count in full, and other blocks are tried.
         dim, layers, heads, length, dropout, block: Of the net; ``suited`` reads more where sequences are long.
     """
 
@@ -42,6 +44,7 @@ class SequenceRecipe:
     power: float = 0.5
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
+    few_events: int = 120_000
     dim: int = 64
     layers: int = 1
     heads: int = 1

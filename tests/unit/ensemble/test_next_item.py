@@ -10,7 +10,6 @@ import pytest
 from shoploom.data.sequences import Sequences
 from shoploom.ensemble.fusions import FUSIONS
 from shoploom.ensemble.next_item import NEXT_ITEM
-from shoploom.ensemble.next_item import network as network_module
 from shoploom.ensemble.next_item.base import best_items
 from shoploom.ensemble.next_item.fused import FusedNextItem, held_out
 from shoploom.ensemble.next_item.network import Network
@@ -100,9 +99,8 @@ def test_the_network_places_an_item_without_events_by_its_attributes():
     assert likeness[:7].mean() > likeness[10:].mean() + 0.2
 
 
-def test_training_again_goes_on_from_the_weights_of_many_events(monkeypatch):
-    monkeypatch.setattr(network_module, "FEW", 0)
-    network = Network(QUICK)
+def test_training_again_goes_on_from_the_weights_of_many_events():
+    network = Network(replace(QUICK, few_events=0))
     network.fit(walks())
     before = network.net.vectors().detach().numpy().copy()
     network.fit(walks())
@@ -185,11 +183,10 @@ def test_the_variant_with_the_best_held_out_answers_stays(first, others, stays):
     assert fused.members["constant"].item == stays
 
 
-def test_a_network_of_few_events_is_tried_with_a_recurrent_block_too(monkeypatch):
+def test_a_network_of_few_events_is_tried_with_a_recurrent_block_too():
     assert [one.recipe.block for one in Network(QUICK).variants(walks(20))] == ["gru"]
     assert Network(replace(QUICK, block="gru")).variants(walks(20)) == []
-    monkeypatch.setattr(network_module, "FEW", 0)
-    assert Network(QUICK).variants(walks(20)) == []
+    assert Network(replace(QUICK, few_events=0)).variants(walks(20)) == []
 
 
 def test_items_of_the_prefix_are_left_out_where_they_may_not_repeat():

@@ -15,8 +15,6 @@ from shoploom.ensemble.members.storage import load_state, save_state
 from shoploom.model.sequence import Block, SequenceNet
 from shoploom.training.sequence import Heard, SequenceRecipe, new_net, padded, suited, train_sequence_net
 
-FEW = 120_000
-"""With fewer events than these a net is trained from the start again: it costs little, and the newest count in full."""
 OTHERS: tuple[Block, ...] = ("gru",)
 """Blocks that are tried, too, with few events: on short sessions a recurrent one may win (recall@20 .685 to .674)."""
 AGAIN, MORE = 0.2, 5.0
@@ -42,7 +40,7 @@ class Network:
     def fit(self, train: Sequences, *, seed: int = 0) -> None:
         """Train from scratch; of many events, go on from the weights of an earlier fit with the same items."""
         count = len(train.items)
-        if self.net is None or count < FEW:
+        if self.net is None or count < self.recipe.few_events:
             self.recipe = suited(self.recipe, train)
             net, share = new_net(train, self.recipe, seed=seed), 1.0
         else:
@@ -52,7 +50,7 @@ class Network:
 
     def variants(self, train: Sequences) -> list[Network]:
         """The same with other blocks, if there are few events."""
-        if len(train.items) >= FEW:
+        if len(train.items) >= self.recipe.few_events:
             return []
         blocks = [block for block in OTHERS if block != self.recipe.block]
         return [Network(replace(self.recipe, block=block), self.progress) for block in blocks]
