@@ -9,6 +9,7 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,13 @@ from shoploom.data.vocabulary import Vocabulary
 from shoploom.ensemble.fused import Fused
 from shoploom.ensemble.members.base import Member
 from shoploom.errors import NotFoundError, unknown_name
+from shoploom.inference.batching import Batching
 from shoploom.inference.catalogue import Filters
 from shoploom.inference.rank_fusion import fused
 from shoploom.inference.reasons import Reason
 from shoploom.inference.rerank import Applied, Arrangement, Arranger, Permitted
 from shoploom.inference.rules import BOUGHT, Rules
-from shoploom.inference.shared_cache import reread, undisturbed
+from shoploom.inference.shared_cache import remember, reread, undisturbed
 from shoploom.inference.similar import HasItemVectors, Similar, SimilarItems
 from shoploom.inference.state import ShopState
 from shoploom.inference.taste import Liked, nearness
@@ -103,10 +105,16 @@ class Served:
         self.similar_items = SimilarItems(state.facts, vectors)
         self.arranger = Arranger(state, self.similar_items)
         self._locks = {name: threading.Lock() for name in members}
+        self._rank = {name: Batching(partial(self._ranking, name)) for name in members}
         self._answers: OrderedDict[tuple[Any, ...], dict[str, Any]] = OrderedDict()
         self._answers_lock = threading.Lock()
         self.dropped: dict[str, Counter[tuple[str, str]]] = {}
         self._quoted: Vocabulary | None = None  # the products and one that is asked about; copied when there are more
+
+    def warm_up(self) -> None:
+        """Make what first visitors would wait for."""
+        self.state.facts.warm()
+        remember(self._readers, self.state.shop)
 
     def recommend(
         self,
@@ -174,6 +182,8 @@ class Served:
         day = np.full(len(allowed), self.state.now())
         day[: facts.num_items] = facts.created[: len(allowed)]
         rows = np.flatnonzero(allowed & ~np.isnan(day))
+        if len(rows) > k:  # sorting a large catalogue takes longer than finding where its newest begin
+            rows = rows[day[rows] >= np.partition(day[rows], -k)[-k]]
         place = np.lexsort((-rows, -day[rows]))[:k]
         return rows[place].tolist(), [float(one) for one in day[rows[place]]]
 
@@ -250,6 +260,11 @@ class Served:
         with self._locks[task]:
             return self.members[task].predict(self.state.shop, cases)
 
+    def _ranking(self, task: str, cases: Cases) -> Ranked:
+        found = self._ask(task, cases)
+        assert isinstance(found, Ranked), f"{task} is served by a member that does not rank"
+        return found
+
     def _answer(self, task: str, rows: list[int]) -> list[dict[str, Any]]:
         asked = self.tasks[task]
         if asked.space == "block":
@@ -294,11 +309,10 @@ class Served:
             return Recommendation(items, scores, "popular", True, day)
         cases = Cases(_rows([row]), when=np.array([day]), k=k, repeats=repeats, allowed=allowed)
         try:
-            ranked = self._ask(task, cases)
+            ranked = self._rank[task](cases)
         except Exception:  # whatever a member breaks on, a shop's page shows something
             LOG.exception("%s, which ranks for %s, failed; popular products stand in", self.members[task].name, task)
             return self._without_member(task, row, k, day, repeats, allowed)
-        assert isinstance(ranked, Ranked), f"{task} is served by a member that does not rank"
         pairs = [
             (int(item), float(score))
             for item, score in zip(ranked.items[0], ranked.scores[0], strict=True)

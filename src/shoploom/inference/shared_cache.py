@@ -22,6 +22,12 @@ def reread(members: Iterable[object], shop: ShopArrays, row: int, *, shelf_price
         answers.reread(shop, row, shelf_price=shelf_price)
 
 
+def remember(members: Iterable[object], shop: ShopArrays) -> None:
+    """``SharedAnswers.remember`` for all of them."""
+    for answers in _shared(members):
+        answers.remember(shop)
+
+
 @contextmanager
 def undisturbed(members: Iterable[object], shop: ShopArrays) -> Iterator[None]:
     """``SharedAnswers.undisturbed`` for all of them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from collections.abc import Callable
@@ -59,6 +60,7 @@ def serve(
     engine.follow_champion()
     warm_up(engine)
     _one_thread()
+    gc.freeze()  # models and catalogue stay: looking through them again and again would hold up answers
     app = create_app(workspace, engine=engine)
     if started is not None:
         started(f"http://{f'[{host}]' if ':' in host else host}:{port}")
@@ -72,7 +74,7 @@ def warm_up(engine: Engine) -> None:
         served = engine.current
     except NotReadyError:
         return
-    served.state.facts.warm()
+    served.warm_up()
     ids = served.state.shop.customers.ids
     try:
         for one in (*ids[:1], None):

@@ -12,7 +12,7 @@ import pytest
 
 from shoploom.data.arrays import ShopArrays
 from shoploom.ensemble.context import in_context
-from shoploom.ensemble.fused import DEPTH, Fused, Rung
+from shoploom.ensemble.fused import DEPTH, MOST_VISITORS, Fused, Rung
 from shoploom.ensemble.fusions import FUSIONS
 from shoploom.ensemble.fusions.pool import Pool, top
 from shoploom.ensemble.load import load_member
@@ -228,12 +228,13 @@ def test_a_failed_member_does_not_count_as_the_one_that_must_answer(shop: ShopAr
     assert fused.dropped == {("broken", "failed"): 1}
 
 
-def test_a_batch_waits_for_everybody(shop: ShopArrays) -> None:
+@pytest.mark.parametrize("visitors", [2, MOST_VISITORS, MOST_VISITORS + 1])
+def test_a_table_waits_for_everybody_and_a_few_visitors_do_not(shop: ShopArrays, visitors: int) -> None:
     members = {"slow": Says(1, 2, seconds=0.03), "late": Says(5, 6)}
     fused = together(members, rung(*members, ms=1.0), max_ms=5.0)
-    fused.predict(shop, replace(ONE, units=np.array([0, 1], dtype=np.int32)))
-    assert fused.dropped == {}
-    assert members["late"].depths == [DEPTH]
+    fused.predict(shop, replace(ONE, units=np.zeros(visitors, dtype=np.int32)))
+    assert fused.dropped == ({("late", "slow"): 1} if visitors <= MOST_VISITORS else {})
+    assert members["late"].depths == ([] if visitors <= MOST_VISITORS else [DEPTH])
 
 
 def test_a_member_that_does_not_rank_is_left_out(shop: ShopArrays) -> None:

@@ -177,3 +177,22 @@ def test_quotes_leave_the_products_that_were_added_encoded(shop, trained, tmp_pa
     served.quote({"title": "red kite"})
     monkeypatch.setattr(SharedAnswers, "_encoded", lambda *args: pytest.fail("encoded again"))
     assert served.similar(24, k=99, filters=Filters()).scores == list(before[2].values())
+
+
+def test_states_that_are_kept_answer_as_fresh_ones_and_live_customers_are_read_anew(shop, trained, tmp_path):
+    served = serve(shop, trained, tmp_path)
+    fresh = serve(shop, trained, tmp_path)
+    ids = shop.customers.ids[:5]
+    served.warm_up()
+    member = served.members["next_basket"]
+    assert len(member.answers._kept) == int((np.diff(shop.offsets) > 0).sum())
+    for one in ids:
+        kept, made = served.recommend(one, k=5), fresh.recommend(one, k=5)
+        assert kept.items == made.items
+        np.testing.assert_allclose(kept.scores, made.scores, atol=1e-5)
+    before = served.recommend(ids[0], k=5)
+    row = served.state.customer(ids[0])
+    served.state.live.add(shop.histories(np.array([row])).lines.take(slice(0, 3)))
+    after = served.recommend(ids[0], k=5)
+    assert after.scores != before.scores
+    assert served.recommend(ids[1], k=5).scores == pytest.approx(fresh.recommend(ids[1], k=5).scores, abs=1e-5)

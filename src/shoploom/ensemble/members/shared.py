@@ -45,6 +45,10 @@ INSTANT = 1e-6
 """Days; what happened strictly before a moment counts."""
 FORMAT = 3
 """Of ``model.json`` and the weights beside it; raise it when older ones can no longer be read."""
+MOST_KEPT = 100_000
+"""Customers whose states are kept: 30 MB with 64 numbers each."""
+MOST_REMEMBERED = 4096
+"""Customers whose states are made before the service opens: two seconds."""
 CPU = torch.device("cpu")
 ITEM_CHUNK = 4096
 
@@ -64,6 +68,7 @@ class SharedAnswers:
         self._view: ShopView | None = None
         self._vectors: Tensor | None = None
         self._grown: tuple[ShopView, Tensor] | None = None
+        self._kept: dict[int, tuple[Tensor, Tensor]] = {}
         self._lock = threading.Lock()
 
     @classmethod
@@ -82,7 +87,7 @@ class SharedAnswers:
         """
         with self._lock:
             if self._view is None or self._vectors is None or not self._view.serves(shop):
-                self._view, self._grown = self.shared.pipeline.view(shop), None
+                self._view, self._grown, self._kept = self.shared.pipeline.view(shop), None, {}
                 self._vectors = self._encoded(self._view, np.arange(len(shop.items)))
             if len(shop.items) == self._view.num_items:
                 return self._view, self._vectors
@@ -106,7 +111,7 @@ class SharedAnswers:
                 return  # not read yet; or added later, and read anew with every change of the catalogue
             view, vectors = self._view.reread(shop, row, shelf_price), self._vectors.clone()
             vectors[row] = self._encoded(view, np.array([row]))[0]  # an answer in the making keeps the old ones
-            self._view, self._vectors, self._grown = view, vectors, None
+            self._view, self._vectors, self._grown, self._kept = view, vectors, None, {}
 
     @contextmanager
     def undisturbed(self, shop: ShopArrays) -> Iterator[None]:
@@ -161,18 +166,39 @@ class SharedAnswers:
         return Numbers(self.shared.calibration.get(task.name, Calibration()).apply(mean, low, high))
 
     def _states(self, shop: ShopArrays, units: NDArray[np.integer]) -> tuple[Tensor, Tensor]:
-        view, vectors = self.prepared(shop)
-        states, rates = [], []
-        for part in _chunks(units, CHUNK):
-            visits = view.visits(part, shop=shop)
-            as_of = (known_until(shop, part) - view.shop.end)[:, None]
-            places = torch.from_numpy(visits.line_items.astype(np.int64))
-            state = self.model.encode_customers(visit_batch(visits, as_of, vectors, places))
-            states.append(state.vector[:, 0])
-            rates.append(state.rates[:, 0])
-        if not states:
+        """States (B, D) and rates (B, NUM_RATES); of customers without live events they are made once."""
+        self.prepared(shop)  # first, for it forgets states of other data
+        kept, rows = self._kept, units.tolist()
+        found = {row: kept[row] for row in set(rows) if row in kept and row not in shop.live}
+        missing = np.array([row for row in dict.fromkeys(rows) if row not in found], dtype=np.int32)
+        for part in _chunks(missing, CHUNK):
+            found |= zip(part.tolist(), zip(*self._fresh_states(shop, part), strict=True), strict=True)
+        if not found:
             return torch.zeros(0, self.model.items.dim), torch.zeros(0, NUM_RATES)
-        return torch.cat(states), torch.cat(rates)
+        sealed = len(shop.offsets) - 1
+        with self._lock:
+            kept |= {row: found[row] for row in missing.tolist() if 0 <= row < sealed and row not in shop.live}
+            while len(kept) > MOST_KEPT:
+                del kept[next(iter(kept))]
+        states, rates = zip(*(found[row] for row in rows), strict=True)
+        return torch.stack(states), torch.stack(rates)
+
+    def _fresh_states(self, shop: ShopArrays, units: NDArray[np.integer]) -> tuple[Tensor, Tensor]:
+        view, vectors = self.prepared(shop)
+        visits = view.visits(units, shop=shop)
+        as_of = (known_until(shop, units) - view.shop.end)[:, None]
+        places = torch.from_numpy(visits.line_items.astype(np.int64))
+        state = self.model.encode_customers(visit_batch(visits, as_of, vectors, places))
+        return state.vector[:, 0].clone(), state.rates[:, 0].clone()
+
+    @torch.no_grad()
+    def remember(self, shop: ShopArrays) -> None:
+        """Make the states of the customers who came last ahead of their questions."""
+        last = np.full(len(shop.offsets) - 1, -np.inf)
+        some = np.diff(shop.offsets) > 0
+        last[some] = shop.lines.time[shop.offsets[1:][some] - 1]
+        known = np.flatnonzero(some)
+        self._states(shop, known[np.argsort(-last[known], kind="stable")[:MOST_REMEMBERED]].astype(np.int32))
 
     def _ranked(self, shop: ShopArrays, task: Task, cases: Cases) -> Ranked:
         view, vectors = self.prepared(shop)
