@@ -5,14 +5,16 @@ from __future__ import annotations
 import resource
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
-from threading import Event
-from typing import Any, Protocol
+from threading import Event, Lock
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import orjson
@@ -21,7 +23,7 @@ from shoploom.config import Config, TrainConfig
 from shoploom.data.arrays import ShopArrays, moment_of
 from shoploom.data.memory import give_back_memory
 from shoploom.data.workspace import Workspace
-from shoploom.ensemble.beside import Stopped, beside, one_thread
+from shoploom.ensemble.beside import at_once, beside, one_thread
 from shoploom.ensemble.court import BLEND, FUSED, SHARED, Verdict, judge
 from shoploom.ensemble.fused import DEPTH, Fused
 from shoploom.ensemble.fusion import Blend
@@ -38,6 +40,7 @@ from shoploom.tasks.base import Cases, Prediction, Ranked, Task
 from shoploom.tasks.slices import slices
 from shoploom.training.shared import SharedModel, train_shared, usable_tasks
 
+T = TypeVar("T")
 REFIT_SHARE = 0.35
 CAVEAT = (
     "The Complete Journey is, by its authors, simulated data on real shopping patterns, made for education: "
@@ -101,13 +104,15 @@ class Build:
     seconds: dict[str, float] = field(default_factory=dict)
     parameters: int = 0
     is_trained: Event = field(default_factory=Event)
+    _lock: Lock = field(default_factory=Lock, repr=False)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Add the wall time of a block to a stage."""
         start = time.perf_counter()
         yield
-        self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - start, 2)
+        with self._lock:
+            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - start, 2)
 
 
 def train(
@@ -182,7 +187,9 @@ def build_version(
     seen = past
     for task in tasks.values():
         seen = task.hold_out(seen)
-    with beside(lambda stop: _judge_rivals(build, seen, cases, config, stop, tell)) as rivals:
+    names = [(name, rival) for name, task in tasks.items() for rival in task.rivals]
+    jobs = [partial(_judged_rival, build, seen, cases, config, name, rival) for name, rival in names]
+    with beside(_told(jobs, build, "judge the rivals", tell)) as rivals:
         with build.timed("train shared"):
             shared = train_shared(
                 seen,
@@ -194,8 +201,17 @@ def build_version(
             )
         build.curves = _curves(shared)
         build.parameters = shared.model.count_parameters()
+        answers = SharedAnswers.of(shared, seen)
         build.is_trained.set()
-    _court(build, seen, cases, SharedAnswers.of(shared, seen), rivals.result(), config)
+        found: dict[str, dict[str, Prediction]] = {}
+        for name in tasks:
+            with build.timed("judge shared"):
+                found[name] = {SHARED: _answer(build, Shared(answers, name), seen, name, cases[name])}
+    for (name, rival), one in zip(names, rivals.results, strict=True):
+        found[name][rival] = one
+    at_once([partial(_hold_court, build, seen, cases[name], answers, name, found[name], config) for name in tasks])
+    build.verdicts = {name: build.verdicts[name] for name in tasks}
+    del answers, found
     give_back_memory()
     _refit(build, shop, shared, config, folder, tell)
     return build
@@ -217,22 +233,27 @@ def unjudgeable(tasks: Mapping[str, Task], cases: Mapping[str, Cases], cut: floa
     return found
 
 
-def _judge_rivals(
-    build: Build, seen: ShopArrays, cases: Mapping[str, Cases], config: TrainConfig, stop: Event, tell: Progress
-) -> dict[str, dict[str, Prediction]]:
-    """Fit every rival and let it answer its cases; progress is told from the end of the training on."""
-    names = [(name, rival) for name, task in build.tasks.items() for rival in task.rivals]
-    answered: dict[str, dict[str, Prediction]] = {name: {} for name in build.tasks}
-    for number, (name, rival) in enumerate(names):
-        if stop.is_set():
-            raise Stopped
+def _told(jobs: Sequence[Callable[[], T]], build: Build, stage: str, tell: Progress) -> list[Callable[[], T]]:
+    """The same jobs; how many were begun is told from the end of the training on."""
+    begun = count()
+
+    def told(job: Callable[[], T]) -> T:
+        number = next(begun)
         if build.is_trained.is_set():
-            tell("judge the rivals", number, len(names))
-        with build.timed("fit rivals"):
-            member: Member = MEMBERS.load(rival)()
-            member.fit(seen, build.tasks[name], seed=config.seed)
-            answered[name][rival] = _answer(build, member, seen, name, cases[name])
-    return answered
+            tell(stage, number, len(jobs))
+        return job()
+
+    return [partial(told, job) for job in jobs]
+
+
+def _judged_rival(
+    build: Build, seen: ShopArrays, cases: Mapping[str, Cases], config: TrainConfig, name: str, rival: str
+) -> Prediction:
+    """Fit a rival and let it answer its cases."""
+    with build.timed("fit rivals"):
+        member: Member = MEMBERS.load(rival)()
+        member.fit(seen, build.tasks[name], seed=config.seed)
+        return _answer(build, member, seen, name, cases[name])
 
 
 def _answer(build: Build, member: Member, seen: ShopArrays, name: str, cases: Cases) -> Prediction:
@@ -246,34 +267,33 @@ def _answer(build: Build, member: Member, seen: ShopArrays, name: str, cases: Ca
     return found
 
 
-def _court(
+def _hold_court(
     build: Build,
     seen: ShopArrays,
-    cases: Mapping[str, Cases],
+    cases: Cases,
     answers: SharedAnswers,
-    rivals: Mapping[str, Mapping[str, Prediction]],
+    name: str,
+    found: dict[str, Prediction],
     config: TrainConfig,
 ) -> None:
-    """Let the shared model answer the same cases as its rivals did, let them collaborate, and decide."""
-    for name, task in build.tasks.items():
-        with build.timed("judge shared"):
-            found = {SHARED: _answer(build, Shared(answers, name), seen, name, cases[name]), **rivals[name]}
-        lists = {member: one for member, one in found.items() if isinstance(one, Ranked)}
+    """Let the members collaborate where they rank, and decide who serves a task."""
+    task = build.tasks[name]
+    lists = {member: one for member, one in found.items() if isinstance(one, Ranked)}
+    if task.shape == "ranking":
+        with build.timed("convene panels"):
+            panel = convene(task, seen, cases, lists, build.ms[name], max_ms=config.max_ms, seed=config.seed)
+        if panel is not None:
+            build.panels[name] = panel
+        found = found | {member: one.first(cases.k) for member, one in lists.items()}
+    with build.timed("hold court"):
+        masks = slices(seen, cases) if task.unit == "customer" else None
+        fused = build.panels[name].lists if name in build.panels else None
+        build.verdicts[name] = judge(task, cases, found, slices=masks, fused=fused)
         if task.shape == "ranking":
-            with build.timed("convene panels"):
-                panel = convene(task, seen, cases[name], lists, build.ms[name], max_ms=config.max_ms, seed=config.seed)
-            if panel is not None:
-                build.panels[name] = panel
-            found |= {member: one.first(cases[name].k) for member, one in lists.items()}
-        with build.timed("hold court"):
-            masks = slices(seen, cases[name]) if task.unit == "customer" else None
-            fused = build.panels[name].lists if name in build.panels else None
-            build.verdicts[name] = judge(task, cases[name], found, slices=masks, fused=fused)
-            if task.shape == "ranking":
-                vectors = answers.prepared(seen)[1].numpy()
-                shown = {member: one for member, one in found.items() if isinstance(one, Ranked)}
-                shown |= {} if fused is None else {FUSED: fused}
-                build.beyond[name] = beyond_accuracy(task, seen, cases[name], shown, vectors=vectors, slices=masks)
+            vectors = answers.prepared(seen)[1].numpy()
+            shown = {member: one for member, one in found.items() if isinstance(one, Ranked)}
+            shown |= {} if fused is None else {FUSED: fused}
+            build.beyond[name] = beyond_accuracy(task, seen, cases, shown, vectors=vectors, slices=masks)
 
 
 def _refit(
@@ -281,7 +301,9 @@ def _refit(
 ) -> None:
     """Fit what serves on everything, the held-back horizon included."""
     build.is_trained.clear()
-    with beside(lambda stop: _refit_rivals(build, shop, config, stop, tell)) as rivals:
+    wanted = [(name, rival) for name in build.verdicts for rival in _serving(build, name)]
+    jobs = [partial(_refitted_rival, build, shop, config, name, rival) for name, rival in wanted]
+    with beside(_told(jobs, build, "refit the rivals that serve", tell)) as rivals:
         if config.refit:
             with build.timed("refit shared"):
                 shared = train_shared(
@@ -295,8 +317,10 @@ def _refit(
                 )
         build.is_trained.set()
     build.answers = SharedAnswers.of(shared, shop)
+    members = dict(zip(wanted, rivals.results, strict=True))
     for name, verdict in build.verdicts.items():
-        fitted: dict[str, Member] = {SHARED: Shared(build.answers, name), **rivals.result().get(name, {})}
+        fitted: dict[str, Member] = {SHARED: Shared(build.answers, name)}
+        fitted |= {rival: one for (task, rival), one in members.items() if task == name}
         if verdict.served_by == FUSED:
             build.members[name] = _ensemble(build.panels[name], fitted)
         elif verdict.served_by == BLEND and verdict.blend is not None:
@@ -323,22 +347,12 @@ def _serving(build: Build, name: str) -> tuple[str, ...]:
     return tuple(one for one in wanted if one != SHARED)
 
 
-def _refit_rivals(
-    build: Build, shop: ShopArrays, config: TrainConfig, stop: Event, tell: Progress
-) -> dict[str, dict[str, Member]]:
-    """By task the rivals that serve, alone or together with others, fitted on everything."""
-    wanted = [(name, rival) for name in build.verdicts for rival in _serving(build, name)]
-    found: dict[str, dict[str, Member]] = {}
-    for number, (name, rival) in enumerate(wanted):
-        if stop.is_set():
-            raise Stopped
-        if build.is_trained.is_set():
-            tell("refit the rivals that serve", number, len(wanted))
-        with build.timed("refit rivals"):
-            member: Member = MEMBERS.load(rival)()
-            member.fit(shop, build.tasks[name], seed=config.seed)
-            found.setdefault(name, {})[rival] = member
-    return found
+def _refitted_rival(build: Build, shop: ShopArrays, config: TrainConfig, name: str, rival: str) -> Member:
+    """A rival that serves, alone or together with others, fitted on everything."""
+    with build.timed("refit rivals"):
+        member: Member = MEMBERS.load(rival)()
+        member.fit(shop, build.tasks[name], seed=config.seed)
+    return member
 
 
 def _write(target: Path, build: Build, report: dict[str, Any], config: Config, fingerprint: str) -> dict[str, Any]:

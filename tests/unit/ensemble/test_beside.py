@@ -1,52 +1,74 @@
 from __future__ import annotations
 
+import threading
 import time
-from threading import Event
+from threading import Barrier, Event
 
 import numpy as np
 import pytest
 import torch
 
-from shoploom.ensemble.beside import Stopped, beside
+from shoploom.ensemble.beside import at_once, beside
 from shoploom.ensemble.members.trees import SMALL_TRAINING, THREADS, Trees
 
 
-def test_both_jobs_run_at_once_and_the_threads_are_given_back():
-    usual, met = torch.get_num_threads(), Event()
+def test_jobs_run_during_the_block_and_the_threads_are_given_back():
+    usual, trees, met = torch.get_num_threads(), THREADS.get(), Event()
 
-    def work(stop):
-        assert not stop.is_set()
+    def work():
         met.set()
         return THREADS.get()
 
-    with beside(work) as found:
+    with beside([work]) as found:
         assert met.wait(10)
         assert torch.get_num_threads() <= usual
-    assert found.result() >= 1
+    assert 1 <= found.results[0] <= trees
     assert torch.get_num_threads() == usual
+    assert THREADS.get() == trees
 
 
-def test_a_failing_block_stops_the_work():
-    seen = []
+def test_who_is_done_with_the_block_helps_and_results_are_in_order():
+    together = Barrier(2, timeout=10)
 
-    def work(stop):
-        for _ in range(1000):
-            if stop.is_set():
-                seen.append("stopped")
-                raise Stopped
-            time.sleep(0.01)
+    def work(number):
+        together.wait()  # passes only if two threads are at it
+        return number, threading.get_ident()
 
-    with pytest.raises(ValueError, match="diverged"), beside(work):
-        raise ValueError("diverged")
-    assert seen == ["stopped"]
+    found = at_once([lambda: work(0), lambda: work(1)])
+    assert [number for number, _ in found] == [0, 1]
+    assert len({thread for _, thread in found}) == 2
 
 
-def test_an_error_in_the_work_is_not_lost():
-    def work(stop):
-        raise KeyError("no such member")
+def test_a_failing_block_begins_no_further_job():
+    seen, begun = [], Event()
 
-    with pytest.raises(KeyError, match="no such member"), beside(work):
-        pass
+    def work():
+        seen.append("begun")
+        begun.set()
+        time.sleep(0.2)
+
+    def diverges():
+        with beside([work] * 1000):
+            assert begun.wait(10)
+            raise ValueError("diverged")
+
+    with pytest.raises(ValueError, match="diverged"):
+        diverges()
+    assert len(seen) <= 2
+
+
+def test_an_error_in_a_job_is_not_lost_and_ends_the_others():
+    done = []
+
+    def work(number):
+        if number == 0:
+            raise KeyError("no such member")
+        time.sleep(0.05)
+        done.append(number)
+
+    with pytest.raises(KeyError, match="no such member"):
+        at_once([lambda number=number: work(number) for number in range(1000)])
+    assert len(done) < 10
 
 
 def test_trees_do_not_depend_on_the_number_of_threads():
