@@ -45,6 +45,10 @@ class NotFoundError(ShoploomError):
     """A customer, product, task or model version that does not exist."""
 
 
+class HarmError(ShoploomError):
+    """A task is worse off for being trained together with the others."""
+
+
 class NotReadyError(ShoploomError):
     """Nothing has been trained or promoted yet."""
 

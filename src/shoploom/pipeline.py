@@ -24,24 +24,25 @@ from shoploom.data.arrays import ShopArrays, moment_of
 from shoploom.data.memory import give_back_memory
 from shoploom.data.workspace import Workspace
 from shoploom.ensemble.beside import at_once, beside, one_thread
-from shoploom.ensemble.court import BLEND, FUSED, SHARED, Verdict, judge
+from shoploom.ensemble.court import BLEND, FUSED, SHARED, SPECIALIST, Verdict, judge
 from shoploom.ensemble.fused import DEPTH, Fused
 from shoploom.ensemble.fusion import Blend
 from shoploom.ensemble.load import SHARED_FOLDER, member_folder
 from shoploom.ensemble.members import MEMBERS
 from shoploom.ensemble.members.base import Member
 from shoploom.ensemble.members.shared import Shared, SharedAnswers, save_answers
+from shoploom.ensemble.members.specialist import Specialist
 from shoploom.ensemble.panel import Panel, convene, milliseconds
 from shoploom.errors import DataError
+from shoploom.evaluation import certificate
 from shoploom.evaluation.beyond import Beyond, beyond_accuracy
 from shoploom.evaluation.report import write_report
 from shoploom.registry import Registry
 from shoploom.tasks.base import Cases, Prediction, Ranked, Task
 from shoploom.tasks.slices import slices
-from shoploom.training.shared import SharedModel, train_shared, usable_tasks
+from shoploom.training.shared import REFIT_SHARE, SharedModel, train_shared, usable_tasks
 
 T = TypeVar("T")
-REFIT_SHARE = 0.35
 CAVEAT = (
     "The Complete Journey is, by its authors, simulated data on real shopping patterns, made for education: "
     "figures on it show that the machinery works, not what your shop will earn."
@@ -73,6 +74,45 @@ class TrainResult:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Exam:
+    """Data with the last horizon held back, and what is asked about it.
+
+    Args:
+        tasks: Those that the data can feed and judge.
+        missing: Why the others are off.
+        cases: By task, with the truth.
+        seen: What may be learned from.
+    """
+
+    tasks: dict[str, Task]
+    missing: dict[str, str]
+    cases: dict[str, Cases]
+    seen: ShopArrays
+
+
+def exam_of(shop: ShopArrays, config: TrainConfig) -> Exam:
+    """Hold back the last horizon of a shop.
+
+    Raises:
+        DataError: If the data can feed no task.
+    """
+    cut = shop.end - shop.clock.horizon_days
+    past, future = shop.before(cut), shop.between(cut, shop.end)
+    tasks, missing = usable_tasks(past, config.tasks)
+    cases = {name: task.cases(past, future) for name, task in tasks.items()}
+    off = unjudgeable(tasks, cases, cut)
+    tasks = {name: one for name, one in tasks.items() if name not in off}
+    missing |= off
+    if not tasks:
+        why = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
+        raise DataError(f"the data before {moment_of(cut):%Y-%m-%d} can feed no task: {why}")
+    seen = past
+    for task in tasks.values():
+        seen = task.hold_out(seen)
+    return Exam(tasks, missing, {name: cases[name] for name in tasks}, seen)
+
+
 @dataclass
 class Build:
     """What a training made, before it is published.
@@ -86,6 +126,7 @@ class Build:
         beyond: Of rankings, what the lists are like beside being right.
         members: By task the serving member, fitted on everything.
         answers: The shared model, fitted on everything.
+        specialists: By task that a certificate found harmed, a model of its own.
         curves: Losses per epoch of the evaluated training.
         seconds: Wall time per stage; the rivals' stages run beside those of the shared model.
         parameters: Of the shared model.
@@ -100,6 +141,7 @@ class Build:
     beyond: dict[str, Beyond] = field(default_factory=dict)
     members: dict[str, Member] = field(default_factory=dict)
     answers: SharedAnswers | None = None
+    specialists: dict[str, Specialist] = field(default_factory=dict)
     curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     parameters: int = 0
@@ -146,12 +188,15 @@ def train(
         give_back_memory()
         if not resume:
             shutil.rmtree(folder, ignore_errors=True)
-        build = build_version(shop, config.train, folder=folder, progress=progress)
+        proof = certificate.latest_certificate(workspace.path / certificate.FOLDER)
+        routes = proof.routes if proof is not None and proof.config.get("size") == config.train.size else {}
+        build = build_version(shop, config.train, folder=folder, progress=progress, routes=routes)
         registry = Registry(workspace.models_dir)
         report: dict[str, Any] = {}
 
         def write(target: Path) -> dict[str, Any]:
             report.update(_report(build, config, shop, workspace, time.perf_counter() - start))
+            report["certificate"] = None if proof is None else _proof(proof, fingerprint)
             return _write(target, build, report, config, fingerprint)
 
         version = registry.publish(write)
@@ -162,7 +207,12 @@ def train(
 
 
 def build_version(
-    shop: ShopArrays, config: TrainConfig, *, folder: Path | None = None, progress: Progress | None = None
+    shop: ShopArrays,
+    config: TrainConfig,
+    *,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+    routes: Mapping[str, Sequence[str]] | None = None,
 ) -> Build:
     """Train, judge and refit on a shop in memory.
 
@@ -171,22 +221,12 @@ def build_version(
         config: Size, seed, tasks.
         folder: For checkpoints.
         progress: Told about stages and steps.
+        routes: By task that is worse off in the shared model the tasks that its specialist is trained on.
     """
     tell = progress or _silent
-    cut = shop.end - shop.clock.horizon_days
-    past, future = shop.before(cut), shop.between(cut, shop.end)
-    tasks, missing = usable_tasks(past, config.tasks)
-    build = Build(tasks, missing)
-    if not tasks:
-        why = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
-        raise DataError(f"the data before {moment_of(cut):%Y-%m-%d} can feed no task: {why}")
-    cases = {name: task.cases(past, future) for name, task in tasks.items()}
-    for name, reason in unjudgeable(tasks, cases, cut).items():
-        build.missing[name] = reason
-        del tasks[name]
-    seen = past
-    for task in tasks.values():
-        seen = task.hold_out(seen)
+    exam = exam_of(shop, config)
+    tasks, cases, seen = exam.tasks, exam.cases, exam.seen
+    build = Build(tasks, exam.missing)
     names = [(name, rival) for name, task in tasks.items() for rival in task.rivals]
     jobs = [partial(_judged_rival, build, seen, cases, config, name, rival) for name, rival in names]
     with beside(_told(jobs, build, "judge the rivals", tell)) as rivals:
@@ -207,6 +247,13 @@ def build_version(
         for name in tasks:
             with build.timed("judge shared"):
                 found[name] = {SHARED: _answer(build, Shared(answers, name), seen, name, cases[name])}
+        for name, partners in (routes or {}).items():
+            if name in tasks:
+                build.specialists[name] = specialist = Specialist(config, partners=tuple(partners))
+                tell("train specialists", len(build.specialists) - 1, len(routes or {}))
+                with build.timed("train specialists"):
+                    specialist.fit(seen, tasks[name], seed=config.seed)
+                    found[name][SPECIALIST] = _answer(build, specialist, seen, name, cases[name])
     for (name, rival), one in zip(names, rivals.results, strict=True):
         found[name][rival] = one
     at_once([partial(_hold_court, build, seen, cases[name], answers, name, found[name], config) for name in tasks])
@@ -262,7 +309,7 @@ def _answer(build: Build, member: Member, seen: ShopArrays, name: str, cases: Ca
         return member.predict(seen, cases.blind())
     asked = replace(cases.blind(), k=max(DEPTH, cases.k))
     found = member.predict(seen, asked)
-    with one_thread() if member.name == SHARED else nullcontext():
+    with one_thread() if member.name in (SHARED, SPECIALIST) else nullcontext():
         build.ms.setdefault(name, {})[member.name] = milliseconds(member, seen, asked)
     return found
 
@@ -288,7 +335,8 @@ def _hold_court(
     with build.timed("hold court"):
         masks = slices(seen, cases) if task.unit == "customer" else None
         fused = build.panels[name].lists if name in build.panels else None
-        build.verdicts[name] = judge(task, cases, found, slices=masks, fused=fused)
+        barred = (SHARED,) if name in build.specialists else ()
+        build.verdicts[name] = judge(task, cases, found, slices=masks, fused=fused, barred=barred)
         if task.shape == "ranking":
             vectors = answers.prepared(seen)[1].numpy()
             shown = {member: one for member, one in found.items() if isinstance(one, Ranked)}
@@ -316,11 +364,17 @@ def _refit(
                     share=REFIT_SHARE,
                 )
         build.is_trained.set()
+        for name, specialist in build.specialists.items():
+            if SPECIALIST in _together(build, name):
+                with build.timed("refit specialists"):
+                    specialist.fit(shop, build.tasks[name], seed=config.seed)
     build.answers = SharedAnswers.of(shared, shop)
     members = dict(zip(wanted, rivals.results, strict=True))
     for name, verdict in build.verdicts.items():
         fitted: dict[str, Member] = {SHARED: Shared(build.answers, name)}
         fitted |= {rival: one for (task, rival), one in members.items() if task == name}
+        if name in build.specialists:
+            fitted[SPECIALIST] = build.specialists[name]
         if verdict.served_by == FUSED:
             build.members[name] = _ensemble(build.panels[name], fitted)
         elif verdict.served_by == BLEND and verdict.blend is not None:
@@ -336,15 +390,18 @@ def _ensemble(panel: Panel, fitted: Mapping[str, Member]) -> Fused:
 
 
 def _serving(build: Build, name: str) -> tuple[str, ...]:
-    """The members that a task needs in order to serve, but for the shared model."""
+    """The members that a task needs in order to serve, but for networks."""
+    return tuple(one for one in _together(build, name) if one not in (SHARED, SPECIALIST))
+
+
+def _together(build: Build, name: str) -> tuple[str, ...]:
+    """The members that answer a task, one or several."""
     verdict = build.verdicts[name]
     if verdict.served_by == FUSED:
-        wanted = build.panels[name].rung.members
-    elif verdict.served_by == BLEND and verdict.blend is not None:
-        wanted = verdict.blend[:2]
-    else:
-        wanted = (verdict.served_by,)
-    return tuple(one for one in wanted if one != SHARED)
+        return tuple(build.panels[name].rung.members)
+    if verdict.served_by == BLEND and verdict.blend is not None:
+        return verdict.blend[:2]
+    return (verdict.served_by,)
 
 
 def _refitted_rival(build: Build, shop: ShopArrays, config: TrainConfig, name: str, rival: str) -> Member:
@@ -431,6 +488,17 @@ def _report(build: Build, config: Config, shop: ShopArrays, workspace: Workspace
             "parameters": {"shared": build.parameters},
         },
         "warnings": _warnings(build),
+    }
+
+
+def _proof(proof: certificate.Certificate, fingerprint: str) -> dict[str, Any]:
+    """What a training says about the latest certificate."""
+    return {
+        "summary": proof.summary(),
+        "created_at": proof.created_at,
+        "age_days": round(proof.age_days(), 1),
+        "same_data": proof.data_fingerprint == fingerprint,
+        "harmed": proof.harmed,
     }
 
 

@@ -26,7 +26,7 @@ PAIRS = [
     for task in TASKS
     for name in ("shared", *TASKS.load(task)().rivals, *(BESIDE if TASKS.load(task)().shape == "ranking" else ()))
     if name in MEMBERS
-]
+] + [(task, "specialist") for task in ("price", "churn")]
 RANKERS = [(task, name) for task, name in PAIRS if TASKS.load(task)().shape == "ranking"]
 PERSONAL = [(task, name) for task, name in RANKERS if name not in ("popularity", "recent_popularity")]
 BY_HISTORY = [(task, name) for task, name in RANKERS if name not in ("shared", "content_based")]
@@ -275,7 +275,8 @@ def test_a_loaded_member_reads_live_events_as_the_saved_one_does(task, name, tmp
     loaded = MEMBERS.load(name).load(tmp_path)
     busy = replace(shop, live={5: bought(shop, 5, shop.lines.take(slice(40, 60)))})
     cases = replace(cases_of(task).blind().take(np.arange(3)), units=np.array([5, -1, 6], dtype=np.int32))
-    assert same(loaded.predict(busy, cases), member.predict(busy, cases))
+    for mine, other in zip(arrays(loaded.predict(busy, cases)), arrays(member.predict(busy, cases)), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-5)  # states that are kept were made in another batch
 
 
 @rankers_by_history

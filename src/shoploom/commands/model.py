@@ -168,8 +168,20 @@ def print_report(out: Output, report: Report) -> None:
             out.say(f"{name} is off: {task['missing']}")
     for warning in report.get("warnings", []):
         out.say(f"warning: {warning}")
+    out.say(proof_text(report))
     if report["shop"].get("caveat"):
         out.say(report["shop"]["caveat"])
+
+
+def proof_text(report: Report) -> str:
+    """The latest certificate and its age, in a sentence."""
+    proof = report.get("certificate")
+    if proof is None:
+        return "no certificate says yet whether a task is worse off for being trained with the others: shoploom certify"
+    days = proof["age_days"]
+    age = f"{days:.0f} day{'' if round(days) == 1 else 's'} old" if days >= 1 else "of today"
+    data = "" if proof["same_data"] else ", about other data"
+    return f"certificate {age}{data}: {proof['summary']}"
 
 
 def summary(report: Report) -> dict[str, dict[str, Any]]:

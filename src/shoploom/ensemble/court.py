@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from shoploom.metrics.calibration import reliability
 from shoploom.metrics.significance import Difference, Estimate, Samples, holm
 from shoploom.tasks.base import Cases, Measured, Numbers, Prediction, Task
 
-SHARED, BLEND, FUSED = "shared", "blend", "fused"
+SHARED, SPECIALIST, BLEND, FUSED = "shared", "specialist", "blend", "fused"
 TOGETHER = (BLEND, FUSED)
 """Answers that members give together."""
 GRID = tuple(weight / 10 for weight in range(1, 10))
@@ -99,6 +99,7 @@ def judge(
     slices: Mapping[str, Flags] | None = None,
     blend: bool = True,
     fused: Prediction | None = None,
+    barred: Collection[str] = (),
 ) -> Verdict:
     """Measure all members on the same cases and decide who serves.
 
@@ -115,6 +116,7 @@ def judge(
         slices: Masks (B,) over the cases to be looked at one by one.
         blend: Whether to try a blend; not where ``fused`` is given.
         fused: What an ensemble of the members answers.
+        barred: Members that do not serve alone, however good they look on these cases.
 
     Raises:
         ValueError: If there is nobody to judge, or no case.
@@ -132,9 +134,10 @@ def judge(
         answers[BLEND], pair = mixture
         measured[BLEND] = task.measure(cases, answers[BLEND])
     samples = {name: Samples.of(one) for name, one in measured.items()}
-    served = _best(task, measured)
+    eligible = {name: one for name, one in measured.items() if name not in barred} or measured
+    served = _best(task, eligible)
     if served in TOGETHER and task.shape == "ranking":
-        single = _best(task, {name: one for name, one in measured.items() if name not in TOGETHER})
+        single = _best(task, {name: one for name, one in eligible.items() if name not in TOGETHER} or measured)
         parts = pair[:2] if served == BLEND else (single,)
         served = served if _surely_better(task, samples, served, parts) else single
     differences = _differences(task, samples)

@@ -13,7 +13,7 @@ from shoploom.ensemble.fusion import Blend
 if TYPE_CHECKING:
     from shoploom.ensemble.members.shared import SharedAnswers
 
-SHARED = "shared"
+SHARED, SPECIALIST = "shared", "specialist"
 
 
 def reread(members: Iterable[object], shop: ShopArrays, row: int, *, shelf_price: float) -> None:
@@ -48,6 +48,8 @@ def _each(members: Iterable[object]) -> Iterator[SharedAnswers]:
             yield from _each((one.first, one.second))
         elif isinstance(one, Fused):
             yield from _each(one.members.values())
+        elif getattr(one, "name", None) == SPECIALIST:
+            yield from _each((one.shared,))  # type: ignore[attr-defined]
         elif getattr(one, "name", None) == SHARED:  # so its module is loaded already
             from shoploom.ensemble.members.shared import Shared
 

@@ -147,7 +147,7 @@ class Trainer:
             start = time.monotonic()
             step = self.history.steps
             self._set_rate(step, total)
-            for name, value in self._step(step, self._batch(step)).items():
+            for name, value in self._step(step, self.batch(step)).items():
                 sums.setdefault(name, []).append(value)
             self.history.steps += 1
             round_done = self.history.steps % per_round == 0 or self.history.steps == total
@@ -166,7 +166,7 @@ class Trainer:
 
     # ------------------------------------------------------------------------------------------------ steps
 
-    def _batch(self, step: int) -> CustomerBatch | None:
+    def batch(self, step: int) -> CustomerBatch | None:
         """The customers of a step; None for a shop without any."""
         customers, seed = self.examples.customers, self.config.seed
         if customers is None or not len(customers.train):

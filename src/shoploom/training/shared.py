@@ -25,6 +25,8 @@ from shoploom.training.wide import fit_wide_paths
 
 MOST_CUTS = 14
 LEAST_SHARE = 0.3
+REFIT_SHARE = 0.35
+"""Part of the steps that going on with everything takes."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,24 @@ def train_shared(
     model.to("cpu").eval()
     fit_wide_paths(model, shop, view, dict(tasks))
     return SharedModel(model, spec, pipeline, history if start is None else start.history, calibration)
+
+
+def trainer_of(shared: SharedModel, shop: ShopArrays, tasks: Mapping[str, Task], config: TrainConfig) -> Trainer:
+    """A trainer on a trained model and what it learned from, to probe it with; it writes nothing."""
+    view = shared.pipeline.view(shop)
+    examples = collect(shop, view, tasks, most_cuts=MOST_CUTS, hold=True)
+    stepper = Stepper(
+        shared.model,
+        spec=shared.spec,
+        view=view,
+        examples=examples,
+        tasks=tasks,
+        scales=_scales(tasks, examples),
+        device=torch.device("cpu"),
+    )
+    size = config.batch_size or BATCH[config.size]
+    steps = _steps(shop, config.size, size)
+    return Trainer(shared.model, stepper, config=config, steps=steps, batch_size=size)
 
 
 def _steps(shop: ShopArrays, size: str, batch: int) -> int:

@@ -9,6 +9,7 @@ MEMBERS = PluginTable(
     "shoploom.members",
     {
         "shared": "shoploom.ensemble.members.shared:Shared",
+        "specialist": "shoploom.ensemble.members.specialist:Specialist",
         "popularity": "shoploom.ensemble.members.popularity:Popularity",
         "personal_frequency": "shoploom.ensemble.members.personal_frequency:PersonalFrequency",
         "decayed_frequency": "shoploom.ensemble.members.decayed_frequency:DecayedFrequency",

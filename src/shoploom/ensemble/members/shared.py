@@ -166,7 +166,10 @@ class SharedAnswers:
         return Numbers(self.shared.calibration.get(task.name, Calibration()).apply(mean, low, high))
 
     def _states(self, shop: ShopArrays, units: NDArray[np.integer]) -> tuple[Tensor, Tensor]:
-        """States (B, D) and rates (B, NUM_RATES); of customers without live events they are made once."""
+        """States (B, D) and rates (B, NUM_RATES); of customers without live events they are made once.
+
+        Who else was in the batch then changes their last digit: sums of other shapes are added in another order.
+        """
         self.prepared(shop)  # first, for it forgets states of other data
         kept, rows = self._kept, units.tolist()
         found = {row: kept[row] for row in set(rows) if row in kept and row not in shop.live}
