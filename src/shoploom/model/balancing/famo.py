@@ -80,10 +80,11 @@ class FAMO(Balancer):
 
 
 def _positive(losses: Losses) -> Tensor:
-    for name, loss in losses.items():
-        if not float(loss) > 0:
+    values = torch.stack([loss.detach() for loss in losses.values()]).double().cpu()
+    for name, value in zip(losses, values.tolist(), strict=True):
+        if not value > 0:
             raise UsageError(
-                f"balancing 'famo' takes logarithms, and the loss of task {name!r} is {float(loss)}; "
+                f"balancing 'famo' takes logarithms, and the loss of task {name!r} is {value}; "
                 "use another method, such as uncertainty or static"
             )
-    return torch.stack([loss.detach() for loss in losses.values()]).double().cpu()
+    return values

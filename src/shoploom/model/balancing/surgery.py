@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -129,7 +130,9 @@ def nash(tasks: Sequence[str], *, max_norm: float = 1.0) -> Surgery:
             made[len(places)] = _made(lambda library: library.NashMTL(n_tasks=len(places), max_norm=max_norm))
         weighting = made[len(places)].weighting
         weighting.prvs_alpha = memory[places].numpy()  # where the last step ended; kept with the checkpoint
-        found: Tensor = weighting(_root(products))
+        with warnings.catch_warnings():  # its problem is built anew in every iteration, as cvxpy remarks each time
+            warnings.filterwarnings("ignore", "You are solving a parameterized problem that is not DPP", UserWarning)
+            found: Tensor = weighting(_root(products))
         memory[places] = torch.from_numpy(weighting.prvs_alpha).to(memory)
         return found
 
