@@ -139,6 +139,11 @@ class TrainConfig:
         dropout: In all blocks.
         refit: Whether the champion is trained on, with the validation period, after evaluation.
         max_ms: Milliseconds of one core that an ensemble of rankings may take per answer; it chooses the members.
+        sharing: How the tasks of a sample space share a trunk; key of ``model.sharing.SHARING``.
+        sharing_options: Numbers of the scheme, such as ``{num = 8}``.
+        balancing: How the losses of the tasks become one step; key of ``model.balancing.BALANCING``.
+        balancing_options: Numbers of the method, such as ``{alpha = 0.5}``.
+        weights: Loss weight by task for ``balancing = "static"``; 1 where missing.
     """
 
     size: str = "small"
@@ -153,6 +158,11 @@ class TrainConfig:
     dropout: float = 0.1
     refit: bool = True
     max_ms: float = 15.0
+    sharing: str = "shared_bottom"
+    sharing_options: Mapping[str, float] = field(default_factory=dict)
+    balancing: str = "static"
+    balancing_options: Mapping[str, float] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.size not in SIZES:
@@ -167,6 +177,15 @@ class TrainConfig:
             raise ConfigError(f"train.dropout is {self.dropout}; wanted 0 or more and less than 1, such as 0.1")
         if not 0 < self.max_ms < math.inf:
             raise ConfigError(f"train.max_ms is {self.max_ms}; wanted milliseconds above 0, such as 15")
+        for name in ("sharing_options", "balancing_options", "weights"):
+            for key, value in getattr(self, name).items():
+                if not math.isfinite(value):
+                    raise ConfigError(f"train.{name}.{key} is {value}; wanted a finite number")
+        if self.weights and self.balancing != "static":
+            raise ConfigError(
+                f"train.weights fixes the weights of {', '.join(self.weights)}, and train.balancing is "
+                f'{self.balancing!r}, which finds its own; leave one of them out (balancing = "static" takes weights)'
+            )
 
 
 @dataclass(frozen=True)
@@ -403,6 +422,11 @@ def _typed(name: str, kind: Any, value: Any) -> Any:
         if not isinstance(value, list | tuple):
             raise ConfigError(f"{name} is {value!r}; wanted a list, such as [{_toml(value)}]")
         return tuple(_typed(name, inner, one) for one in value)
+    if typing.get_origin(kind) is Mapping:
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{name} is {value!r}; wanted a table such as {{ churn = 2.0 }}")
+        inner = typing.get_args(kind)[1]
+        return {key: _typed(f"{name}.{key}", inner, one) for key, one in value.items()}
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
@@ -416,6 +440,12 @@ def _toml(value: Any) -> str:
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
         return f'"{escaped}"'
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_key(key)} = {_toml(one)}" for key, one in value.items()) + " }" if value else "{}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml(one) for one in value) + "]"
     return repr(value)
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch("[A-Za-z0-9_-]+", name) else _toml(name)

@@ -11,9 +11,10 @@ from shoploom.commands.output import HERE, JsonOption, Output, WorkspaceOption, 
 from shoploom.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
-    from shoploom.config import Config
+    from shoploom.config import Config, TrainConfig
     from shoploom.shop import Shop
 
+CHOICES = ("sharing", "sharing_options", "balancing", "balancing_options", "weights")
 Report = Mapping[str, Any]
 
 
@@ -90,7 +91,16 @@ def settings(shop: Shop, overrides: list[str]) -> Config:
 
         if not torch.cuda.is_available():
             raise UsageError("train.device is 'cuda', but torch finds no GPU here; use device=auto or device=cpu")
+    if _chooses(config.train):
+        from shoploom.training.shared import require_choices
+
+        require_choices(config.train)
     return config
+
+
+def _chooses(train: TrainConfig) -> bool:
+    """Whether the parts of the model that need a look at their options are not the plain ones."""
+    return any(getattr(train, name) != getattr(type(train)(), name) for name in CHOICES)
 
 
 def evaluate(

@@ -9,11 +9,11 @@ from torch import nn
 
 from shoploom.features.candidates import NUM_STATIC
 from shoploom.features.pipeline import NUM_VISIT_NUMBERS, FeaturePipeline
+from shoploom.model.choose import make_sharing
 from shoploom.model.encoders.customer import CustomerEncoder
 from shoploom.model.encoders.item import ItemEncoder
 from shoploom.model.heads import HEADS
 from shoploom.model.multitask import MultiTaskModel
-from shoploom.model.sharing import SHARING
 
 NUM_RATES = 4
 
@@ -62,6 +62,7 @@ class ModelSpec:
         heads: By task.
         sharing: Scheme of all trunks.
         dropout: In all blocks.
+        sharing_options: Numbers of the scheme.
     """
 
     size: str
@@ -69,6 +70,7 @@ class ModelSpec:
     heads: dict[str, HeadSpec]
     sharing: str = "shared_bottom"
     dropout: float = 0.1
+    sharing_options: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -98,11 +100,14 @@ def build_model(spec: ModelSpec, pipeline: FeaturePipeline) -> MultiTaskModel:
         heads=size.heads,
         dropout=spec.dropout,
     )
-    trunk = SHARING.load(spec.sharing)
     spaces = sorted({one.space for one in spec.heads.values()})
     trunks = {
-        space: trunk(
-            size.dim, tasks=[name for name, one in spec.heads.items() if one.space == space], dropout=spec.dropout
+        space: make_sharing(
+            spec.sharing,
+            size.dim,
+            tasks=[name for name, one in spec.heads.items() if one.space == space],
+            dropout=spec.dropout,
+            options=spec.sharing_options,
         )
         for space in spaces
     }

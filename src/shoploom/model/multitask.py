@@ -8,12 +8,13 @@ Read this file first. The parts come ready made; nothing here is built from a co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from torch import Tensor, nn
 
 from shoploom.model.encoders.customer import CustomerEncoder, CustomerState, VisitBatch
 from shoploom.model.encoders.item import ItemBatch, ItemEncoder
+from shoploom.model.sharing.base import Sharing
 
 
 class MultiTaskModel(nn.Module):
@@ -35,7 +36,7 @@ class MultiTaskModel(nn.Module):
         *,
         items: ItemEncoder,
         customers: CustomerEncoder,
-        trunks: Mapping[str, nn.Module],
+        trunks: Mapping[str, Sharing],
         heads: Mapping[str, nn.Module],
     ) -> None:
         super().__init__()
@@ -59,6 +60,26 @@ class MultiTaskModel(nn.Module):
         """A task's view of a representation, through the trunk of its sample space."""
         viewed: Tensor = self.trunks[space](x, task)
         return viewed
+
+    def trunk(self, space: str) -> Sharing:
+        """The trunk of a sample space."""
+        found = self.trunks[space]
+        assert isinstance(found, Sharing)
+        return found
+
+    def last_shared(self, spaces: Collection[str], *, with_retrieval: bool) -> list[nn.Parameter]:
+        """Weights of the last layer that all tasks of some sample spaces share.
+
+        In one space that is the trunk's, and with retrieval, which reads states before the trunk, or a scheme that
+        shares nothing, the encoder's; tasks of several spaces meet in the item encoder alone.
+        """
+        if len(spaces) == 1 and not with_retrieval:
+            found = self.trunk(next(iter(spaces))).last_shared()
+            if found:
+                return found
+        if set(spaces) == {"customer"}:
+            return list(self.customers.merge[-1].parameters())
+        return list(self.items.block[2].parameters())
 
     def retrieval(self, state: Tensor) -> Tensor:
         """A customer's query vector (..., D): its product with an item vector says how well they fit."""

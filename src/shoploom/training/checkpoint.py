@@ -40,16 +40,20 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     return found
 
 
-def save_checkpoint(path: Path, model: nn.Module, optimisers: dict[str, Optimizer], state: dict[str, Any]) -> None:
+def save_checkpoint(
+    path: Path, model: nn.Module, optimisers: dict[str, Optimizer], balancer: nn.Module, state: dict[str, Any]
+) -> None:
     """Everything that a resumed run needs: written beside and renamed, so that a kill leaves the old one.
 
     Args:
         path: File to write.
         model: Its weights.
         optimisers: Their moments and step counts.
+        balancer: What it has learned of the tasks.
         state: JSON-ready rest: position, history, best score.
     """
     tensors = {f"model/{name}": one.detach().cpu().contiguous() for name, one in model.state_dict().items()}
+    tensors |= {f"balancer/{name}": one.detach().cpu().contiguous() for name, one in balancer.state_dict().items()}
     tensors["rng"] = torch.get_rng_state()
     for name, optimiser in optimisers.items():
         for number, values in optimiser.state_dict()["state"].items():
@@ -60,7 +64,9 @@ def save_checkpoint(path: Path, model: nn.Module, optimisers: dict[str, Optimize
     _write(path, tensors, {"state": json.dumps(state)})
 
 
-def load_checkpoint(path: Path, model: nn.Module, optimisers: dict[str, Optimizer]) -> dict[str, Any]:
+def load_checkpoint(
+    path: Path, model: nn.Module, optimisers: dict[str, Optimizer], balancer: nn.Module
+) -> dict[str, Any]:
     """Restore what ``save_checkpoint`` wrote and return its state."""
     from safetensors import safe_open
 
@@ -68,6 +74,7 @@ def load_checkpoint(path: Path, model: nn.Module, optimisers: dict[str, Optimize
         state: dict[str, Any] = json.loads(file.metadata()["state"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     model.load_state_dict({name[6:]: one for name, one in tensors.items() if name.startswith("model/")})
+    balancer.load_state_dict({name[9:]: one for name, one in tensors.items() if name.startswith("balancer/")})
     torch.set_rng_state(tensors["rng"])
     for name, optimiser in optimisers.items():
         kept: dict[int, dict[str, Any]] = {}

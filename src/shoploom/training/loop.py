@@ -12,11 +12,14 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from shoploom.config import TrainConfig
 from shoploom.errors import ShoploomError
 from shoploom.features.panel import cut_rows
+from shoploom.model.balancing.base import Balancer
+from shoploom.model.balancing.static import Static
 from shoploom.model.multitask import MultiTaskModel
 from shoploom.training.batches import CustomerBatch
 from shoploom.training.calibrate import Calibration, calibrate
@@ -29,7 +32,8 @@ from shoploom.training.examples import (
     demand_panel,
     product_rows,
 )
-from shoploom.training.steps import Stepper
+from shoploom.training.gates import watched
+from shoploom.training.steps import RETRIEVAL, Stepper, loss_names
 
 BATCH = {"tiny": 32, "small": 32, "base": 32}
 CUTS = {"tiny": 2, "small": 4, "base": 4}
@@ -45,7 +49,7 @@ LEVEL_BOUNDS = (0.8, 1.25)
 
 
 class DivergedError(ShoploomError):
-    """A loss became NaN or infinite; the message names the task and the step."""
+    """A loss or gradient became NaN or infinite; the message names the task, the batch and what to try."""
 
 
 class Progress(Protocol):
@@ -67,6 +71,9 @@ class History:
         best_score: Its mean relative validation loss (lower is better).
         steps: Steps done.
         seconds: Wall time of the steps done, over all resumptions.
+        weights: Per task one value per round: what its gradient was multiplied by at the end of the round.
+        gates: Per task with a gate one row per round: the mean share of each expert on what is held back.
+        experts: What the columns of ``gates`` are.
     """
 
     train: dict[str, list[float]] = field(default_factory=dict)
@@ -75,6 +82,9 @@ class History:
     best_score: float = math.inf
     steps: int = 0
     seconds: float = 0.0
+    weights: dict[str, list[float]] = field(default_factory=dict)
+    gates: dict[str, list[list[float]]] = field(default_factory=dict)
+    experts: dict[str, list[str]] = field(default_factory=dict)
 
 
 def choose_device(name: str) -> torch.device:
@@ -94,7 +104,7 @@ class Trainer:
         steps: Upper bound of steps.
         batch_size: Customers per step.
         folder: Where checkpoints live; None: none are written.
-        weights: Loss weight by task; 1 where missing.
+        balancer: Turns the losses into one step; None: their plain sum.
         learning_rate: Overrides the configuration's.
     """
 
@@ -107,7 +117,7 @@ class Trainer:
         steps: int,
         batch_size: int,
         folder: Path | None = None,
-        weights: Mapping[str, float] | None = None,
+        balancer: Balancer | None = None,
         learning_rate: float | None = None,
     ) -> None:
         self.model = model
@@ -116,11 +126,12 @@ class Trainer:
         self.steps = steps
         self.batch_size = batch_size
         self.folder = folder
-        self.weights = dict(weights or {})
+        self.balancer = Static(loss_names(stepper.tasks)) if balancer is None else balancer
         self.learning_rate = config.learning_rate if learning_rate is None else learning_rate
         self.history = History()
         self.optimisers = _optimisers(model, self.learning_rate, config.weight_decay)
         self._best: dict[str, Tensor] | None = None
+        self._asked: dict[str, tuple[str, NDArray[np.integer]]] = {}
 
     @property
     def examples(self) -> Examples:
@@ -180,20 +191,53 @@ class Trainer:
         losses = self.losses(step, batch)
         for name, loss in losses.items():
             if not bool(torch.isfinite(loss)):
-                raise DivergedError(
-                    f"the loss of task {name!r} became {float(loss)} at step {step}; try a smaller "
-                    f"train.learning_rate (now {self.learning_rate}), or look for absurd values with `shoploom check`"
-                )
+                raise DivergedError(self._diverged(f"the loss of task {name!r} became {float(loss)}", step, [name]))
         if not losses:  # nothing in this batch has a label
             return {}
-        total = torch.stack([self.weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
         for optimiser in self.optimisers.values():
             optimiser.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(_dense(self.model), 5.0)
+        self.balancer.backward(losses, parameters=self._trained, last_shared=self._last_shared)
+        norm = nn.utils.clip_grad_norm_(_dense(self.model), 5.0)
+        if not bool(torch.isfinite(norm)):
+            largest = max(losses, key=lambda name: float(losses[name].detach()))
+            what = (
+                f"the gradient became {float(norm)}, though all losses are finite (the largest is that of {largest!r})"
+            )
+            raise DivergedError(self._diverged(what, step, [largest]))
         for optimiser in self.optimisers.values():
             optimiser.step()
+        self.balancer.after_step(lambda: self._again(step, batch))
         return {name: float(loss.detach()) for name, loss in losses.items()}
+
+    def _again(self, step: int, batch: CustomerBatch | None) -> dict[str, Tensor]:
+        """The losses of a step's batches after it, with the same dropout."""
+        torch.manual_seed(self.config.seed * 1_000_003 + step)
+        return self.losses(step, batch)
+
+    def _diverged(self, what: str, step: int, names: list[str]) -> str:
+        asked = next((self._told(*self._asked[name]) for name in names if name in self._asked), "of this step")
+        weights = self.balancer.task_weights()
+        heavy = [f"{name!r} weighs {weights[name]:.3g}" for name in names if abs(weights.get(name, 1.0)) > 10]
+        hint = f"; {' and '.join(heavy)}: another train.balancing may do" if heavy else ""
+        return (
+            f"{what} at step {step}, batch {asked}; try a smaller train.learning_rate (now {self.learning_rate}), "
+            f"or look for absurd values with `shoploom check`{hint}"
+        )
+
+    def _told(self, kind: str, rows: NDArray[np.integer]) -> str:
+        shop = self.stepper.view.shop
+        ids = (shop.customers if kind == "customers" else shop.items).ids
+        shown = ", ".join(repr(str(ids[row])) for row in rows[:3])
+        return f"of {kind} {shown}" + (f" and {len(rows) - 3} more" if len(rows) > 3 else "")
+
+    @cached_property
+    def _trained(self) -> list[nn.Parameter]:
+        return [one for one in self.model.parameters() if one.requires_grad]
+
+    @cached_property
+    def _last_shared(self) -> list[nn.Parameter]:
+        spaces = {task.space for task in self.stepper.tasks.values()}
+        return self.model.last_shared(spaces, with_retrieval=RETRIEVAL in loss_names(self.stepper.tasks))
 
     def losses(self, step: int, batch: CustomerBatch | None) -> dict[str, Tensor]:
         """The losses of all tasks on the batches of one step."""
@@ -201,13 +245,16 @@ class Trainer:
         found: dict[str, Tensor] = {}
         if examples.customers is not None and batch is not None:
             found |= self.stepper.customer_losses(examples.customers, batch)
+            self._asked |= dict.fromkeys(found, ("customers", batch.plan.customers))
         for salt, (name, products) in enumerate(examples.products.items()):
             size = int(np.clip(len(products.train) * PRODUCT_PASSES / self.steps, 32, MOST_PRODUCTS))
             rows = product_rows(products, seed=seed, step=step, size=size, salt=salt)
             found[name] = self.stepper.product_loss(name, products, rows)
+            self._asked[name] = ("products", products.cases.units[rows])
         for name, demand in examples.demand.items():
             panel, items = demand_panel(demand, seed=seed, step=step, size=PANEL_ROWS)
             found[name] = self.stepper.demand_loss(name, panel, items)
+            self._asked[name] = ("products", items)
         return found
 
     @torch.no_grad()
@@ -275,7 +322,8 @@ class Trainer:
         self, number: int, sums: Mapping[str, list[float]], writer: Callable[[str, float, int], None] | None
     ) -> None:
         history = self.history
-        valid = self.validate()
+        with watched(self.model.trunks) as gates:
+            valid = self.validate()
         for name, values in sums.items():
             history.train.setdefault(name, []).append(float(np.mean(values)))
         for name, value in valid.items():
@@ -284,7 +332,18 @@ class Trainer:
         if not valid or score < history.best_score:
             history.best_score, history.best_round = score, number
             self._best = {name: one.detach().clone() for name, one in self.model.state_dict().items()}
+        for name, weight in self.balancer.task_weights().items():
+            history.weights.setdefault(name, []).append(weight)
+        for name, use in gates.items():
+            history.gates.setdefault(name, []).append(use.shares)
+            history.experts[name] = list(use.experts)
         if writer is not None:
+            for name, weight in self.balancer.task_weights().items():
+                writer(f"weight/{name}", weight, number)
+            for name, use in gates.items():
+                writer(f"gate_balance/{name}", use.balance, number)
+                for expert, share in zip(use.experts, use.shares, strict=True):
+                    writer(f"gate/{name}/{expert}", share, number)
             for name in sums:
                 writer(f"train/{name}", history.train[name][-1], number)
             for name, value in valid.items():
@@ -313,7 +372,7 @@ class Trainer:
     def _save(self, sums: Mapping[str, list[float]]) -> None:
         assert self.folder is not None
         state: dict[str, Any] = {"history": vars(self.history), "sums": dict(sums)}
-        save_checkpoint(self.folder / "last.safetensors", self.model, self.optimisers, state)
+        save_checkpoint(self.folder / "last.safetensors", self.model, self.optimisers, self.balancer, state)
         if self._best is not None:
             save_weights(self.folder / "best.safetensors", self._best)
 
@@ -324,7 +383,7 @@ class Trainer:
         best = last.with_name("best.safetensors")
         if best.exists():
             self._best = load_weights(best)
-        state = load_checkpoint(last, self.model, self.optimisers)
+        state = load_checkpoint(last, self.model, self.optimisers, self.balancer)
         self.history = History(**state["history"])
         return {name: list(values) for name, values in state["sums"].items()}
 
@@ -339,13 +398,18 @@ def _dense(model: nn.Module) -> list[nn.Parameter]:
     return [one for name, one in model.named_parameters() if name not in sparse]
 
 
+def _decays(name: str, weight: nn.Parameter) -> bool:
+    """Stacked biases of experts are tables, and biases still."""
+    return weight.ndim > 1 and not name.endswith("bias")
+
+
 def _optimisers(model: nn.Module, rate: float, decay: float) -> dict[str, torch.optim.Optimizer]:
     """AdamW for dense weights (no decay on vectors: biases, norms, time constants), lazy Adam for big tables."""
     sparse = _sparse_names(model)
     dense = [(name, one) for name, one in model.named_parameters() if name not in sparse]
     groups = [
-        {"params": [one for _, one in dense if one.ndim > 1], "weight_decay": decay},
-        {"params": [one for _, one in dense if one.ndim <= 1], "weight_decay": 0.0},
+        {"params": [one for name, one in dense if _decays(name, one)], "weight_decay": decay},
+        {"params": [one for name, one in dense if not _decays(name, one)], "weight_decay": 0.0},
     ]
     found: dict[str, torch.optim.Optimizer] = {"dense": torch.optim.AdamW(groups, lr=rate)}
     tables = [one for name, one in model.named_parameters() if name in sparse]

@@ -12,7 +12,9 @@ import torch
 from shoploom.config import TrainConfig
 from shoploom.data.arrays import I32, ShopArrays
 from shoploom.features.pipeline import FeaturePipeline
+from shoploom.model.balancing.base import Balancer
 from shoploom.model.build import HeadSpec, ModelSpec, build_model
+from shoploom.model.choose import make_balancer, make_sharing
 from shoploom.model.multitask import MultiTaskModel
 from shoploom.tasks import TASKS
 from shoploom.tasks.base import Task
@@ -20,7 +22,7 @@ from shoploom.tasks.values import class_values
 from shoploom.training.calibrate import Calibration
 from shoploom.training.examples import Examples, collect, steps_per_epoch
 from shoploom.training.loop import BATCH, LINES, STEPS, History, Progress, Trainer, choose_device
-from shoploom.training.steps import Scales, Stepper
+from shoploom.training.steps import RETRIEVAL, Scales, Stepper, loss_names
 from shoploom.training.wide import fit_wide_paths
 
 MOST_CUTS = 14
@@ -47,6 +49,23 @@ def usable_tasks(shop: ShopArrays, wanted: tuple[str, ...] = ()) -> tuple[dict[s
     missing = {name: task.missing(shop) for name, task in tasks.items()}
     reasons = {name: reason for name, reason in missing.items() if reason}
     return {name: task for name, task in tasks.items() if name not in reasons}, reasons
+
+
+def require_choices(config: TrainConfig) -> None:
+    """Refuse a sharing scheme, a balancing method, options or weights that no training could use.
+
+    Raises:
+        UsageError: If a name is unknown, an option is unknown or out of range, or weights are for no task.
+        MissingExtraError: If the method needs a package that is not installed.
+    """
+    tasks = list(config.tasks or TASKS)
+    make_sharing(config.sharing, 2, tasks=tasks, options=config.sharing_options)
+    make_balancer(config.balancing, [*tasks, RETRIEVAL], options=config.balancing_options, weights=config.weights)
+
+
+def _balancer(config: TrainConfig, losses: list[str]) -> Balancer:
+    weights = {name: one for name, one in config.weights.items() if name in losses}
+    return make_balancer(config.balancing, losses, options=config.balancing_options, weights=weights)
 
 
 def train_shared(
@@ -94,6 +113,7 @@ def train_shared(
         steps=max(1, round(steps * share)),
         batch_size=size,
         folder=folder,
+        balancer=_balancer(config, loss_names(tasks)),
         learning_rate=config.learning_rate * (1.0 if start is None else 0.5),
     )
     history = trainer.run(progress, writer=writer)
@@ -136,7 +156,14 @@ def _spec(shop: ShopArrays, tasks: Mapping[str, Task], examples: Examples, confi
         )
         for name, task in tasks.items()
     }
-    return ModelSpec(config.size, len(shop.items), heads, dropout=config.dropout)
+    return ModelSpec(
+        config.size,
+        len(shop.items),
+        heads,
+        sharing=config.sharing,
+        dropout=config.dropout,
+        sharing_options=dict(config.sharing_options),
+    )
 
 
 def _options(task: Task, examples: Examples, shop: ShopArrays) -> dict[str, object]:

@@ -31,6 +31,15 @@ from shoploom.training.examples import (
     ProductExamples,
 )
 
+RETRIEVAL = "retrieval"
+"""The loss of the taste part, which ranking tasks bring and which is no task."""
+
+
+def loss_names(tasks: Mapping[str, Task]) -> list[str]:
+    """Names of all losses that the steps of some tasks can have."""
+    ranks = any(one.space == "customer" and one.shape == "ranking" for one in tasks.values())
+    return [*tasks, *([RETRIEVAL] if ranks else [])]
+
 
 @dataclass(frozen=True)
 class Scales:
@@ -89,7 +98,7 @@ class Stepper:
             labels = torch.from_numpy(ranking.labels).to(self.device)
             losses[name] = self.model.heads[name].loss(scores, labels)  # type: ignore[operator]
         if len(batch.sampled.flat):
-            losses["retrieval"] = self._retrieval(state.vector, vectors, use, batch.sampled)
+            losses[RETRIEVAL] = self._retrieval(state.vector, vectors, use, batch.sampled)
         for name, task in self.tasks.items():
             if task.space == "customer" and task.shape != "ranking":
                 loss = self._plain(task, examples, batch.plan, state.vector, state.rates)

@@ -205,7 +205,7 @@ def test_famo_gives_more_weight_to_the_loss_that_falls_slower():
 
 def test_famo_wants_losses_above_0():
     toy = Toy([[0.0], [0.0]], offset=[1.0, 0.0])
-    with pytest.raises(UsageError, match="loss of task 't1' is 0.0; use another method"):
+    with pytest.raises(UsageError, match=r"loss of task 't1' is 0\.0; use another method"):
         toy.step(FAMO(toy.names))
 
 
