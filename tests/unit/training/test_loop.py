@@ -70,7 +70,7 @@ def test_a_killed_run_continues_with_the_same_numbers(shop, kill_at, tmp_path: P
 def test_a_loss_that_is_not_finite_names_task_and_step(shop, monkeypatch):
     tasks, _ = usable_tasks(shop, ("churn",))
     monkeypatch.setattr(Trainer, "losses", lambda self, step, batch: {"churn": torch.tensor(float("nan"))})
-    with pytest.raises(DivergedError, match=r"task 'churn' became nan at step 0; try a smaller train.learning_rate"):
+    with pytest.raises(DivergedError, match=r"task 'churn' became nan at step 0, batch of this step; try a smaller"):
         train_shared(shop, tasks, CONFIG)
 
 
