@@ -78,6 +78,7 @@ def train_shared(
     writer: Callable[[str, float, int], None] | None = None,
     start: SharedModel | None = None,
     share: float = 1.0,
+    steps: int | None = None,
 ) -> SharedModel:
     """One joint training of all tasks.
 
@@ -90,6 +91,7 @@ def train_shared(
         writer: Takes (tag, value, round), for TensorBoard.
         start: A trained model to go on from (with everything, nothing held back).
         share: Part of the steps to do, for going on.
+        steps: How many; None: by the configuration.
     """
     device = choose_device(config.device)
     torch.manual_seed(config.seed)
@@ -105,7 +107,8 @@ def train_shared(
     scales = _scales(tasks, examples)
     stepper = Stepper(model, spec=spec, view=view, examples=examples, tasks=tasks, scales=scales, device=device)
     size = config.batch_size or BATCH[config.size]
-    steps = config.epochs * steps_per_epoch(examples, size) if config.epochs else _steps(shop, config.size, size)
+    if steps is None:
+        steps = config.epochs * steps_per_epoch(examples, size) if config.epochs else _steps(shop, config.size, size)
     trainer = Trainer(
         model,
         stepper,
