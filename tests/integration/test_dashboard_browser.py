@@ -96,7 +96,16 @@ def test_a_person_finds_a_customer_a_product_and_another_version(browser: Any, a
     page.wait_for_selector(".serving:has-text('v0002')")
     assert trouble == []
 
-    for path in ("/", "/customers", "/customers/c004", "/products", "/products/p003", "/ensemble", "/docs"):
+    for path in (
+        "/",
+        "/customers",
+        "/customers/c004",
+        "/products",
+        "/products/p003",
+        "/ensemble",
+        "/certificate",
+        "/docs",
+    ):
         phone = browser.new_page(viewport=PHONE)
         phone.goto(base + path)
         assert phone.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], path

@@ -16,7 +16,7 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse
 from shoploom import __version__
 from shoploom.apps import models
 from shoploom.errors import NotFoundError
-from shoploom.serving.dashboard import ensembles, views, words
+from shoploom.serving.dashboard import certificates, ensembles, views, words
 from shoploom.serving.keys import COOKIE, COOKIE_SECONDS, Keys
 from shoploom.serving.service import Service, service_of
 from shoploom.tasks.base import Repeats
@@ -149,6 +149,14 @@ async def ensemble_box(
     service = service_of(request)
     found = await service.run_slow(ensembles.box, service.engine, task, customer_id)
     return pages_of(request).show("_ensemble.html", found)
+
+
+@ROUTER.get("/certificate")
+async def certificate(request: Request) -> Response:
+    """Whether any task is worse off for being trained together with the others."""
+    service = service_of(request)
+    found = await service.run_slow(certificates.page, service.workspace.path)
+    return pages_of(request).show("certificate.html", {"page": "certificate", **found})
 
 
 @ROUTER.post("/versions/rollback")
