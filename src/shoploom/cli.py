@@ -11,7 +11,20 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from shoploom import __version__
-from shoploom.commands import answers, bakeoff, certify, data, demo, ensemble, explain, lists, machine, model, service
+from shoploom.commands import (
+    answers,
+    bakeoff,
+    certify,
+    data,
+    demo,
+    endtoend,
+    ensemble,
+    explain,
+    lists,
+    machine,
+    model,
+    service,
+)
 from shoploom.errors import ShoploomError
 
 INTERRUPTED = 130
@@ -59,6 +72,7 @@ app.command("train")(model.train)
 app.command("evaluate")(model.evaluate)
 app.command("certify")(certify.certify)
 app.command("bakeoff")(bakeoff.bakeoff)
+app.command("endtoend")(endtoend.endtoend)
 app.command("recommend")(answers.recommend)
 app.command("list")(lists.list_)
 app.command("explain")(explain.explain)
