@@ -20,6 +20,7 @@ from shoploom.commands import (
     endtoend,
     ensemble,
     explain,
+    features,
     lists,
     machine,
     model,
@@ -68,6 +69,7 @@ app = typer.Typer(
 app.command("init")(data.init)
 app.command("import")(data.import_)
 app.command("check")(data.check)
+app.command("features")(features.features)
 app.command("train")(model.train)
 app.command("evaluate")(model.evaluate)
 app.command("certify")(certify.certify)

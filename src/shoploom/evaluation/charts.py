@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 from shoploom.evaluation.numbers import words
 
 WIDTH, HEIGHT = 360, 190
+WIDE, _ROW = 720, 17
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 10, 30
 
 Curve = Sequence[float | None]
@@ -117,6 +118,56 @@ def calibration(predicted: Curve, observed: Curve, count: Sequence[float], *, la
     return _svg(parts, label)
 
 
+def bars(values: Mapping[str, tuple[float, float | None]], *, label: str) -> Markup:
+    """A horizontal bar per name, each with a mark to be compared with, in the order given.
+
+    Args:
+        values: Name to value and mark; bars of negative values go to the left.
+        label: What the picture shows, for those who cannot see it.
+    """
+    if not values:
+        return Markup("")
+    names = {name: words(name) for name in values}
+    left = 14 + _LETTER * max(len(one) for one in names.values())
+    height = _TOP + _ROW * len(values) + _BOTTOM
+    numbers = [0.0, *(one for pair in values.values() for one in pair if one is not None)]
+    x = Axis(*spread(numbers), left, WIDE - _RIGHT)
+    parts = [_rules(x, height), _columns(x, height)]
+    for row, (name, (value, mark)) in enumerate(values.items()):
+        top, start, end = _TOP + _ROW * row, x.place(min(value, 0.0)), x.place(max(value, 0.0))
+        told = f"{names[name]}: {value:.4g}" + ("" if mark is None else f" beside {mark:.4g}")
+        at = f'x="{left - 6:.1f}" y="{top + 11:.1f}" text-anchor="end"'
+        parts.append(f'<text class="name" {at}>{escape(names[name])}</text>')
+        size = f'x="{start:.1f}" y="{top + 3:.1f}" width="{max(end - start, 0.5):.1f}" height="{_ROW - 6}"'
+        parts.append(f'<rect class="dot-1" {size}><title>{escape(told)}</title></rect>')
+        if mark is not None:
+            place = f'x="{x.place(mark) - 1:.1f}" y="{top + 1:.1f}" width="2.5" height="{_ROW - 2}"'
+            parts.append(f'<rect class="mark" {place}/>')
+    return _svg(parts, label, WIDE, height)
+
+
+def curves(points: Mapping[str, tuple[Curve, Curve]], *, label: str, ideal: Box | None = None) -> Markup:
+    """One line per name through its (x, y) points, both axes from 0 to 1.
+
+    Args:
+        points: Name to x and y values.
+        label: What the picture shows, for those who cannot see it.
+        ideal: Ends of a dashed line to be compared with: x, y, x, y.
+    """
+    if not any(len(x) for x, _ in points.values()):
+        return Markup("")
+    x, y = Axis(0.0, 1.0, _LEFT, WIDTH - _RIGHT), Axis(0.0, 1.0, HEIGHT - _BOTTOM, _TOP)
+    parts = [_grid(y), _columns(x)]
+    if ideal is not None:
+        ends = (x.place(ideal[0]), y.place(ideal[1]), x.place(ideal[2]), y.place(ideal[3]))
+        parts.append('<line class="ideal" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>'.format(*ends))
+    for i, (name, (a, b)) in enumerate(points.items()):
+        known = [(p, q) for p, q in zip(a, b, strict=True) if p is not None and q is not None]
+        path = " ".join(f"{x.place(p):.1f},{y.place(q):.1f}" for p, q in known)
+        parts.append(f'<polyline class="line-{i}" points="{path}"><title>{escape(name)}</title></polyline>')
+    return _svg(parts, label)
+
+
 def scatter(points: Mapping[str, tuple[float, float]], *, strong: Collection[str], label: str) -> Markup:
     """Named points, each with its name beside it; some stand out.
 
@@ -170,8 +221,9 @@ def _shared(one: Box, other: Box) -> float:
     return max(0.0, wide) * max(0.0, high)
 
 
-def _svg(parts: Sequence[str], label: str) -> Markup:
-    head = f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">'
+def _svg(parts: Sequence[str], label: str, width: float = WIDTH, height: float = HEIGHT) -> Markup:
+    kind = "chart" if width == WIDTH else "chart wide"
+    head = f'<svg class="{kind}" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}">'
     return Markup(head + "".join(parts) + "</svg>")  # names are escaped, the rest are numbers
 
 
@@ -184,8 +236,15 @@ def _grid(y: Axis) -> str:
     return "".join(marks)
 
 
-def _columns(x: Axis) -> str:
-    at = HEIGHT - _BOTTOM + 16
+def _rules(x: Axis, height: float) -> str:
+    """Lines from top to bottom at the ticks of a horizontal axis."""
+    ends = f'y1="{_TOP}" y2="{height - _BOTTOM:.1f}"'
+    places = [x.place(tick) for tick in x.ticks()]
+    return "".join(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" {ends}/>' for at in places)
+
+
+def _columns(x: Axis, height: float = HEIGHT) -> str:
+    at = f"{height - _BOTTOM + 16:g}"
     return "".join(
         f'<text class="tick" x="{x.place(tick):.1f}" y="{at}" text-anchor="middle">{tick:,.6g}</text>'
         for tick in x.ticks()

@@ -19,7 +19,7 @@ from shoploom.data.arrays import F64, Flags
 from shoploom.errors import DataError
 from shoploom.features.as_of import FeatureTable
 from shoploom.features.encodings import folds, out_of_fold
-from shoploom.features.selection import Kind, Rows
+from shoploom.features.selection import Kind, Rows, rank_correlations
 from shoploom.metrics.classification import auc
 
 LEAK_AUC: Final = 0.99
@@ -117,11 +117,9 @@ def _tells(values: F64, target: NDArray[Any], kind: Kind) -> tuple[float, str]:
     if len(values) < FEWEST or len(np.unique(values)) < 2:
         return 0.0, ""
     if kind == "number":
-        from scipy.stats import spearmanr
-
         if len(np.unique(target)) < FEWEST:
             return 0.0, ""
-        rho = abs(float(spearmanr(values, target).statistic))
+        rho = abs(float(rank_correlations(np.column_stack([values, target]))[0, 1]))
         return rho, f"with a rank correlation of {rho:.3f}"
     scores = []
     for labels in _each_class(target):
@@ -155,7 +153,7 @@ def missing(name: str, present: Flags, target: NDArray[Any], kind: Kind) -> Iter
 
     Silent where that may be chance, or where nearly all rows have the label anyway.
     """
-    from scipy.stats import binom
+    from scipy.special import betainc
 
     if kind == "number" or not FEWEST <= present.sum() <= len(present) - FEWEST:
         return
@@ -164,8 +162,9 @@ def missing(name: str, present: Flags, target: NDArray[Any], kind: Kind) -> Iter
         for rows, where in ((present, "filled in"), (~present, "empty")):
             base, hits, count = float(is_value.mean()), int(is_value[rows].sum()), int(rows.sum())
             rate = hits / count
-            # Nearly all rows of this kind have the label, though at most nine in ten of all have.
-            if rate >= LEAK_AUC and base <= 0.9 and float(binom.sf(hits - 1, count, base)) < CHANCE:
+            # Nearly all rows of this kind have the label, though at most nine in ten of all have. The incomplete beta
+            # function is the chance of so many hits or more among ``count`` rows that know nothing.
+            if rate >= LEAK_AUC and base <= 0.9 and float(betainc(hits, count - hits + 1, base)) < CHANCE:
                 why = f"where {name} is {where}, the label is {value:g} in {rate:.1%} of {count} rows, of all in "
                 yield Leak(name, "missing", rate, f"{why}{base:.1%}: it was written after the fact")
                 return

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoploom.data.arrays import F64, Flags
-from shoploom.errors import DataError
+from shoploom.errors import DataError, UsageError
 from shoploom.metrics.classification import auc, class_log_loss
 
 Kind = Literal["binary", "classes", "number"]
@@ -277,9 +277,7 @@ def alike(features: F64, *, limit: float = ALIKE) -> Codes:
 
 def rank_correlations(features: F64) -> F64:
     """(F, F) Spearman's rho of all pairs, 0 for constant columns; unknown values count as the column's median."""
-    from scipy.stats import rankdata
-
-    ranks = rankdata(_filled(features), axis=0)
+    ranks = np.apply_along_axis(_ranks, 0, _filled(features))
     ranks = ranks - ranks.mean(axis=0)
     scale = np.sqrt((ranks**2).sum(axis=0))
     ranks = np.divide(ranks, scale, out=np.zeros_like(ranks), where=scale > 1e-12)
@@ -319,8 +317,11 @@ def select(
 
     Raises:
         DataError: If names and columns do not match, or a label has one value only.
+        UsageError: If there are too few runs to tell a p-value as small as ``level``.
     """
     _check(names, train, valid)
+    if 1 / (1 + runs) > level:
+        raise UsageError(f"{runs} shufflings cannot show a p-value of {level:g}; take {round(1 / level) - 1} or more")
     tell = told or (lambda stage, done, total: None)
     learner = Learner(kind)
     booster = learner.fit(train, seed=seed)
@@ -399,6 +400,12 @@ def _check(names: Sequence[str], train: Rows, valid: Rows) -> None:
                 f"the label of the {part} rows has one value only; nothing can be chosen by it. Take a longer history "
                 "or another label"
             )
+
+
+def _ranks(values: F64) -> F64:
+    """(n,) ranks from 1 on, equal values sharing their mean."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[place], dtype=np.float64)
 
 
 def _filled(features: F64) -> F64:

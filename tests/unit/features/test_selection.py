@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shoploom.errors import DataError
+from shoploom.errors import DataError, UsageError
 from shoploom.features.selection import (
     Learner,
     Rows,
@@ -130,3 +130,5 @@ def test_what_cannot_be_chosen_by_is_said() -> None:
         select(NAMES, data, Rows(data.features, np.ones(50)), "binary")
     with pytest.raises(DataError, match="one column per name"):
         select(NAMES[:3], data, data, "binary")
+    with pytest.raises(UsageError, match="take 19 or more"):
+        select(NAMES, data, data, "binary", runs=18)
