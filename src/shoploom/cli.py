@@ -25,6 +25,7 @@ from shoploom.commands import (
     machine,
     model,
     service,
+    tune,
 )
 from shoploom.errors import ShoploomError
 
@@ -70,6 +71,7 @@ app.command("init")(data.init)
 app.command("import")(data.import_)
 app.command("check")(data.check)
 app.command("features")(features.features)
+app.command("tune")(tune.tune)
 app.command("train")(model.train)
 app.command("evaluate")(model.evaluate)
 app.command("certify")(certify.certify)

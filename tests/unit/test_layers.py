@@ -112,7 +112,7 @@ def test_every_layer_of_the_page_exists_and_is_described() -> None:
 
 
 def test_imported_packages_are_declared() -> None:
-    allowed = declared() | declared("demo") | declared("track")
+    allowed = declared() | declared("demo") | declared("track") | declared("tune")
     strangers = {name: place for name, place in third_party().items() if name not in allowed}
     assert not strangers, f"add to dependencies in pyproject.toml: {strangers}"
 
@@ -126,7 +126,7 @@ def test_constraints_pin_everything_that_is_declared() -> None:
     text = (ROOT / "constraints.txt").read_text()
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     pinned = {line.partition("==")[0].lower().replace("_", "-") for line in lines}
-    wanted = declared() | declared("demo") | declared("track") | declared("dev")
+    wanted = declared() | declared("demo") | declared("track") | declared("tune") | declared("dev")
     assert all(re.fullmatch(r"[\w.-]+==[\w.+!]+", line) for line in lines)
     assert wanted - pinned == set()
     assert "torch==2.13.0" in lines
