@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from shoploom.data.arrays import F64, Flags
 from shoploom.ensemble.fusion import blended, chosen
+from shoploom.ensemble.outcomes import confusions, outcome_curves
 from shoploom.metrics.calibration import reliability
 from shoploom.metrics.significance import Difference, Estimate, Samples, holm
 from shoploom.tasks.base import Cases, Measured, Numbers, Prediction, Task
@@ -49,6 +50,8 @@ class Verdict:
         slices: Main metric by kind of case.
         calibration: Mean prediction, observed rate and count per bin of the served member; binary tasks only.
         coverage: How often the 80 % interval of the served member holds; None without one.
+        curves: ROC and precision-recall points by member; binary tasks only.
+        confusion: Of the served member, by attribute; tasks with classes only.
     """
 
     task: str
@@ -64,6 +67,8 @@ class Verdict:
     slices: dict[str, Slice] = field(default_factory=dict)
     calibration: dict[str, list[float]] | None = None
     coverage: float | None = None
+    curves: dict[str, dict[str, list[float]]] | None = None
+    confusion: dict[str, dict[str, Any]] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The task's part of the evaluation report, ready for JSON."""
@@ -88,6 +93,8 @@ class Verdict:
             "slices": slices,
             "calibration": self.calibration,
             "coverage": self.coverage,
+            "curves": self.curves,
+            "confusion": self.confusion,
         }
 
 
@@ -155,6 +162,8 @@ def judge(
         slices=_slices(task, cases, measured, slices or {}),
         calibration=_calibration(task, cases, answers[served]),
         coverage=_coverage(measured[served]),
+        curves=outcome_curves(cases, answers) if task.shape == "binary" else None,
+        confusion=confusions(cases, answers[served]) if task.shape in ("binary", "classes") else None,
     )
 
 

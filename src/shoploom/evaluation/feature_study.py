@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from shoploom.data.arrays import F64, ShopArrays, moment_of
 from shoploom.errors import DataError, UsageError
-from shoploom.features.as_of import FeatureTable, customers_as_of
 from shoploom.features.engineered import customer_table
 from shoploom.features.leakage import Leak, as_of_violations, find_leaks
 from shoploom.features.selection import Kind, Rows, Selection, select
 from shoploom.features.target_encoding import TargetEncoder
+from shoploom.features.timeline import FeatureTable, customers_as_of
 from shoploom.tasks import TASKS
 from shoploom.tasks.base import Task
 

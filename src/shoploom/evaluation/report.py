@@ -35,6 +35,15 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Confusion:
+    """A confusion matrix: each row of ``cells`` has a true class's counts with their share of the row."""
+
+    name: str
+    values: list[str]
+    cells: list[list[tuple[int, float]]]
+
+
+@dataclass(frozen=True)
 class TaskPage:
     """What the page says about one task."""
 
@@ -49,6 +58,9 @@ class TaskPage:
     slice_members: list[str]
     curve: Markup
     calibration: Markup
+    roc: Markup
+    precision: Markup
+    confusion: list[Confusion]
     beyond: BeyondPage | None
 
     @property
@@ -127,6 +139,9 @@ def task_page(name: str, task: Report, report: Report) -> TaskPage:
             label=f"learning curve of {name}",
         ),
         calibration=charts.calibration(**calibration, label=f"calibration of {name}"),
+        roc=_outcomes(task, shown, "false_positives", "true_positives", f"ROC curve of {name}", (0.0, 0.0, 1.0, 1.0)),
+        precision=_outcomes(task, shown, "recall", "precision", f"precision and recall of {name}"),
+        confusion=[_confusion(one, matrix) for one, matrix in (task.get("confusion") or {}).items()],
         beyond=beyond_page(task, [row.member for row in rows]),
     )
 
@@ -178,6 +193,22 @@ def _rows(task: Report) -> list[Row]:
     worst = -math.inf
     sign = -1.0 if task.get("lower_is_better") else 1.0
     return sorted(rows, key=lambda row: worst if row.value is None else sign * row.value, reverse=True)
+
+
+def _outcomes(
+    task: Report, shown: Sequence[str], x: str, y: str, label: str, ideal: charts.Box | None = None
+) -> Markup:
+    """Two columns of the members' curves as one picture; the rivals first, so that the served one is on top."""
+    known: Report = task.get("curves") or {}
+    served = task.get("served_by")
+    names = sorted((name for name in shown if name in known), key=lambda name: name == served)[-2:]
+    return charts.curves({name: (known[name][x], known[name][y]) for name in names}, label=label, ideal=ideal)
+
+
+def _confusion(name: str, matrix: Report) -> Confusion:
+    rows = matrix["counts"]
+    cells = [[(count, count / max(1, sum(row))) for count in row] for row in rows]
+    return Confusion(name, list(matrix["values"]), cells)
 
 
 def _curve(report: Report, task: str, part: str) -> list[float | None]:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from shoploom.data.arrays import F64, Flags
 from shoploom.errors import DataError
-from shoploom.features.as_of import FeatureTable
 from shoploom.features.encodings import folds, out_of_fold
 from shoploom.features.selection import Kind, Rows, rank_correlations
+from shoploom.features.timeline import FeatureTable
 from shoploom.metrics.classification import auc
 
 LEAK_AUC: Final = 0.99

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from shoploom.data.arrays import F64
 from shoploom.data.keys import Rows
 from shoploom.errors import DataError
-from shoploom.features.as_of import Timeline
 from shoploom.features.encodings import DRAW, FOLDS, Encoding, out_of_fold
+from shoploom.features.timeline import Timeline
 
 
 def group_folds(groups: NDArray[Any], *, folds: int = FOLDS, seed: int = 0) -> Rows:

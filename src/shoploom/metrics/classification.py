@@ -1,4 +1,4 @@
-"""Metrics of probabilities and classes: AUC, average precision, Brier score, log loss, macro F1."""
+"""Metrics of probabilities and classes: AUC, average precision, Brier score, log loss, macro F1; their curves."""
 
 from __future__ import annotations
 
@@ -46,12 +46,42 @@ class RankedLabels:
         precision = np.divide(found, seen, out=np.zeros_like(found), where=seen > 0)
         return float(positive @ precision) / total if total else float("nan")
 
+    def roc(self) -> tuple[Values, Values]:
+        """False and true positive rates at every threshold, from none to all; the area below is ``auc``.
+
+        Example:
+            >>> rates = RankedLabels(np.array([1, 0, 1]), np.array([0.9, 0.5, 0.5])).roc()
+            >>> [one.tolist() for one in rates]
+            [[0.0, 0.0, 1.0], [0.0, 0.5, 1.0]]
+        """
+        positive, negative = self._groups(np.ones(len(self.order)))
+        return _shares(negative), _shares(positive)
+
+    def precision_recall(self) -> tuple[Values, Values]:
+        """Recall and precision at every threshold, most certain first; the area of its steps is the average precision.
+
+        Example:
+            >>> pairs = RankedLabels(np.array([1, 0, 1]), np.array([0.9, 0.5, 0.5])).precision_recall()
+            >>> [one.round(3).tolist() for one in pairs]
+            [[0.5, 1.0], [1.0, 0.667]]
+        """
+        positive, negative = self._groups(np.ones(len(self.order)))
+        found, seen = np.cumsum(positive), np.cumsum(positive + negative)
+        return _shares(positive)[1:], np.asarray(found / np.maximum(seen, 1))
+
     def _groups(self, weights: Values) -> tuple[Values, Values]:
         if not len(self.order):
             return np.zeros(0), np.zeros(0)
         ordered = weights[self.order]
         positive = np.add.reduceat(ordered * self.labels, self.starts)
         return positive, np.add.reduceat(ordered, self.starts) - positive
+
+
+def _shares(counts: Values) -> Values:
+    """Running shares of a total, from 0 on; NaN of nothing."""
+    total = float(counts.sum())
+    sums = np.concatenate([[0.0], np.cumsum(counts)])
+    return np.asarray(sums / total if total else np.full(len(sums), np.nan))
 
 
 def auc(labels: NDArray[Any], scores: NDArray[Any]) -> float:
@@ -78,6 +108,17 @@ def log_loss(labels: NDArray[Any], probabilities: Values) -> Values:
 def class_log_loss(codes: Codes, probabilities: Values) -> Values:
     """(B,) The same for several classes: ``probabilities`` is (B, V), ``codes`` the true columns."""
     return np.asarray(-np.log(np.clip(probabilities[np.arange(len(codes)), codes], SMALLEST, 1.0)), dtype=np.float64)
+
+
+def confusion(truth: Codes, predicted: Codes, num_classes: int) -> NDArray[np.int64]:
+    """(V, V) how often each true class (row) was taken for each class (column).
+
+    Example:
+        >>> confusion(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
+        [[1, 1], [0, 1]]
+    """
+    flat = truth.astype(np.int64) * num_classes + predicted
+    return np.bincount(flat, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
 def macro_f1(truth: Codes, predicted: Codes, num_classes: int) -> Callable[[Values], float]:

@@ -14,7 +14,7 @@ from shoploom.errors import DataError, UsageError
 from shoploom.evaluation import feature_study
 from shoploom.evaluation.feature_page import write_feature_report
 from shoploom.evaluation.feature_study import shop_features, study_features
-from shoploom.features.as_of import FeatureTable
+from shoploom.features.timeline import FeatureTable
 from shoploom.tasks.churn import Churn
 from tests.shops import make_shop
 

@@ -161,3 +161,21 @@ def test_charts_without_values_are_empty_and_single_points_do_not_divide_by_zero
     assert "<circle" in charts.lines({"training": [0.5]}, label="x")
     assert "<circle" in charts.calibration([0.5], [0.5], [3], label="x")
     assert charts.lines({"training": [1.0, None, 0.5]}, label="<b>").count("&lt;b&gt;") == 1
+
+
+def test_curves_and_matrices_are_drawn_where_there_are_some() -> None:
+    report = make_report()
+    points = {"false_positives": [0.0, 0.2, 1.0], "true_positives": [0.0, 0.7, 1.0],
+              "recall": [0.5, 1.0], "precision": [0.9, 0.4]}  # fmt: skip
+    report["tasks"]["churn"] |= {
+        "curves": {"shared": points, "lightgbm_churn": points},
+        "confusion": {
+            "answer": {"values": ["no", "yes"], "counts": [[900, 100], [50, 150]], "right_among_others": None}
+        },
+    }
+    page = render(report)
+    assert page.count('aria-label="ROC curve of churn"') == 1
+    assert page.count('aria-label="precision and recall of churn"') == 1
+    assert "ROC curve of spend" not in page
+    assert "What is taken for what" in page
+    assert "75 %" in page  # of 200 who left, 150 were named

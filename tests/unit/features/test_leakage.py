@@ -10,9 +10,9 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
 from shoploom.data.arrays import F64
 from shoploom.errors import DataError
-from shoploom.features.as_of import FeatureTable, Timeline, build, customers_as_of
 from shoploom.features.leakage import Leak, as_of_violations, find_leaks, future_times
 from shoploom.features.selection import Rows
+from shoploom.features.timeline import FeatureTable, Timeline, build, customers_as_of
 from shoploom.tasks.churn import Churn
 from tests.shops import make_shop
 

@@ -9,7 +9,7 @@ import pytest
 
 from shoploom.data.arrays import Lines
 from shoploom.errors import DataError
-from shoploom.features.as_of import (
+from shoploom.features.timeline import (
     NEVER,
     FeatureTable,
     Recipe,
