@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 from shoploom import __version__
 from shoploom.commands import (
     answers,
+    backtest,
     bakeoff,
     certify,
     data,
@@ -73,6 +74,7 @@ app.command("check")(data.check)
 app.command("features")(features.features)
 app.command("tune")(tune.tune)
 app.command("train")(model.train)
+app.command("backtest")(backtest.backtest)
 app.command("evaluate")(model.evaluate)
 app.command("certify")(certify.certify)
 app.command("bakeoff")(bakeoff.bakeoff)
