@@ -1,8 +1,11 @@
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
 
-from shoploom.pipeline import unjudgeable
+import numpy as np
+import pytest
+
+from shoploom.pipeline import _board, unjudgeable
 from shoploom.tasks.base import Cases, Truth
 from shoploom.tasks.churn import Churn
 from shoploom.tasks.spend import Spend
@@ -17,3 +20,17 @@ def test_a_task_whose_answer_is_the_same_for_all_is_off_and_says_why() -> None:
     assert not unjudgeable({"spend": Spend()}, {"spend": Cases(units, truth=same)}, 19_000.0)
     none = Cases(units[:0], truth=Truth(numbers=np.zeros(0)))
     assert "no case after 2022-01-08" in unjudgeable({"spend": Spend()}, {"spend": none}, 19_000.0)["spend"]
+
+
+def test_the_curves_of_every_task_can_be_read_in_tensorboard(tmp_path: Path) -> None:
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    write = _board(tmp_path / "models" / "unfinished" / "a1b2")
+    assert write is not None
+    for number, value in enumerate((0.7, 0.6, 0.65)):
+        write("train/churn", value, number)
+        write("valid/churn", value + 0.05, number)
+        write("valid/spend", 10 * value, number)
+    read = events.EventAccumulator(str(tmp_path / "models" / "tensorboard" / "a1b2"))
+    read.Reload()
+    assert set(read.Tags()["scalars"]) == {"train/churn", "valid/churn", "valid/spend"}
+    assert [(one.step, round(one.value, 4)) for one in read.Scalars("valid/spend")] == [(0, 7.0), (1, 6.0), (2, 6.5)]
