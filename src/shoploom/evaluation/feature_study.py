@@ -8,7 +8,7 @@ moments to learn from, at the newest of those moments to validate on, no label o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from shoploom.features.engineered import customer_table
 from shoploom.features.leakage import Leak, as_of_violations, find_leaks
 from shoploom.features.selection import Kind, Rows, Selection, select
 from shoploom.features.target_encoding import TargetEncoder
-from shoploom.features.timeline import FeatureTable, customers_as_of
+from shoploom.features.timeline import FeatureTable, customers_as_of, kinds_of
 from shoploom.tasks import TASKS
 from shoploom.tasks.base import Task
 
@@ -99,12 +99,13 @@ def study_features(
         raise UsageError(f"task {name!r} is not answered from a table of customers' features; take {', '.join(able)}")
     tell = told or (lambda stage, done, total: None)
     moments = _moments(shop)
+    kinds = kinds_of(shop.before(moments[0]))
     parts = []
     for number, moment in enumerate(moments):
         tell("features", number, len(moments))
-        parts.append(_at(shop, task, moment))
+        parts.append(_at(shop, task, moment, kinds))
     valid, train = parts[0], parts[1:]
-    leaks = [*_looking_ahead(shop, valid, moments[0])]
+    leaks = [*_looking_ahead(shop, valid, moments[0], kinds)]
     rows, names = _encoded(train, valid, seed)
     kind = KINDS[task.shape]
     for number, one in enumerate(train):
@@ -121,10 +122,10 @@ def study_features(
     )
 
 
-def shop_features(shop: ShopArrays, customers: NDArray[Any], moment: float) -> FeatureTable:
-    """Everything that is engineered about some customers at a moment; (B, F)."""
+def shop_features(shop: ShopArrays, customers: NDArray[Any], moment: float, kinds: Sequence[str]) -> FeatureTable:
+    """Everything that is engineered about some customers at a moment from some kinds of events; (B, F)."""
     habits = customer_table(shop.before(moment), customers)
-    return FeatureTable(habits.names, habits.values).beside(customers_as_of(shop, customers, moment))
+    return FeatureTable(habits.names, habits.values).beside(customers_as_of(shop, customers, moment, kinds=kinds))
 
 
 def _able(task: Task) -> bool:
@@ -148,7 +149,7 @@ def _moments(shop: ShopArrays) -> list[float]:
     return [valid, *learned]
 
 
-def _at(shop: ShopArrays, task: Task, moment: float) -> _At:
+def _at(shop: ShopArrays, task: Task, moment: float, kinds: Sequence[str]) -> _At:
     past = shop.before(moment)
     cases = task.cases(past, shop.between(moment, moment + shop.clock.horizon_days))
     assert cases.truth is not None
@@ -157,7 +158,7 @@ def _at(shop: ShopArrays, task: Task, moment: float) -> _At:
         f"attribute {name}": [one.values[code] if code >= 0 else "" for code in one.codes[cases.units]]
         for name, one in shop.attributes.items()
     }
-    return _At(cases.units, shop_features(shop, cases.units, moment), texts, cases.truth.numbers)
+    return _At(cases.units, shop_features(shop, cases.units, moment, kinds), texts, cases.truth.numbers)
 
 
 def _encoded(train: list[_At], valid: _At, seed: int) -> tuple[tuple[Rows, Rows], tuple[str, ...]]:
@@ -180,6 +181,6 @@ def _knowing(one: _At, kind: Kind, told: set[tuple[str, str]]) -> list[Leak]:
     return [leak for leak in found if (leak.feature, leak.check) not in told]
 
 
-def _looking_ahead(shop: ShopArrays, valid: _At, moment: float) -> list[Leak]:
+def _looking_ahead(shop: ShopArrays, valid: _At, moment: float, kinds: Sequence[str]) -> list[Leak]:
     """The features read again from a shop that ends at the moment."""
-    return as_of_violations(valid.table, shop_features(shop.before(moment), valid.units, moment))
+    return as_of_violations(valid.table, shop_features(shop.before(moment), valid.units, moment, kinds))

@@ -9,7 +9,7 @@ the sums of one entity are added up in the same order, so both give the same bit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -26,6 +26,8 @@ from shoploom.features.calendar import holidays
 
 NEVER = 1000.0
 """Days since the last event of an entity without one, and the most that is told of any."""
+FEW_PER_RANK = 50
+"""Events per step from which on it is quicker to take a step of all entities at once."""
 SPANS = (7.0, 28.0, 56.0, 112.0)
 HALF_LIVES = (7.0, 30.0, 90.0)
 CALENDAR = ("weekday_sin", "weekday_cos", "hour_sin", "hour_cos", "season_sin", "season_cos", "month_day", "holiday_in")
@@ -121,9 +123,7 @@ class Timeline:
     def total(self, entity: NDArray[Any], moment: F64, *, days: float = np.inf, until: float = 0.0) -> F64:
         """(B,) sum of the values of the same events."""
         low, high = self._range(entity, moment, days, until)
-        sums = self._read(self._running(self.value, np.inf), entity, high) - self._read(
-            self._running(self.value, np.inf), entity, low
-        )
+        sums = self._read(self._totals, entity, high) - self._read(self._totals, entity, low)
         return np.where(high > low, sums, 0.0)
 
     def decayed(self, entity: NDArray[Any], moment: F64, *, half_life: float, counts: bool = False) -> F64:
@@ -156,15 +156,17 @@ class Timeline:
     # ------------------------------------------------------------------------------------------------ how it is read
 
     def _place(self, entity: NDArray[Any], moment: F64) -> Rows:
-        """(B,) position of the first of the entity's events that is not before the moment, or of its end."""
-        asked = len(moment)
-        keys = np.concatenate([np.asarray(entity, dtype=np.int64), self.entity])
-        times = np.concatenate([np.asarray(moment, dtype=np.float64), self.time])
-        is_event = np.concatenate([np.zeros(asked, dtype=np.int64), np.ones(len(self), dtype=np.int64)])
-        order = np.lexsort((is_event, times, keys))  # a question stands before an event of its own moment
-        before = np.empty(len(order), dtype=np.int64)
-        before[order] = np.cumsum(is_event[order])
-        return before[:asked]
+        """(B,) position of the first of the entity's events that is not before the moment, or of its end.
+
+        All questions halve their entity's part at once.
+        """
+        low, high = self._starts(entity), np.searchsorted(self.entity, np.asarray(entity, dtype=np.int64), side="right")
+        while (low < high).any():
+            middle = (low + high) // 2
+            earlier = self.time[np.minimum(middle, len(self) - 1)] < moment
+            is_open = low < high
+            low, high = np.where(is_open & earlier, middle + 1, low), np.where(is_open & ~earlier, middle, high)
+        return np.asarray(low, dtype=np.int64)
 
     def _range(self, entity: NDArray[Any], moment: F64, days: float, until: float) -> tuple[Rows, Rows]:
         low = self._starts(entity) if np.isinf(days) else self._place(entity, moment - days)
@@ -188,15 +190,27 @@ class Timeline:
         last = np.maximum(place - 1, 0)
         return np.where((place > 0) & (self.entity[last] == entity), state[last], 0.0)
 
+    @cached_property
+    def _totals(self) -> F64:
+        """(N,) sums of the values so far."""
+        return self._running(self.value, np.inf)
+
     def _running(self, values: F64, half_life: float) -> F64:
         """(N,) s_i = s_{i−1} 2^(−(t_i − t_{i−1}) / half_life) + value_i within each entity.
 
-        One pass per rank within an entity, so that a batch and a single entity are added up in the same order.
+        In the order of time for every entity, whichever way it is done: event by event where there are few, or the
+        second events of all entities at once, then the third ones ...; so both give the same bits.
         """
         state = values.astype(np.float64, copy=True)
+        if not len(state):
+            return state
+        kept = np.ones(len(state)) if np.isinf(half_life) else np.zeros(len(state))
+        if not np.isinf(half_life):
+            kept[1:] = 2.0 ** (-np.maximum(np.diff(self.time), 0.0) / half_life)
+        if len(state) < FEW_PER_RANK * len(self._ranks):
+            return _one_by_one(state, kept, self._ranks[0])
         for rows in self._ranks[1:]:
-            kept = 1.0 if np.isinf(half_life) else 2.0 ** (-(self.time[rows] - self.time[rows - 1]) / half_life)
-            state[rows] += state[rows - 1] * kept
+            state[rows] += state[rows - 1] * kept[rows]
         return state
 
     @cached_property
@@ -207,6 +221,14 @@ class Timeline:
         rank = rank_in_group(self.entity)
         order = np.argsort(rank, kind="stable")
         return list(np.split(order, group_starts(rank[order])[1:]))
+
+
+def _one_by_one(values: F64, kept: F64, firsts: Rows) -> F64:
+    state, found, begins = 0.0, [], set(firsts.tolist())
+    for row, (value, factor) in enumerate(zip(values.tolist(), kept.tolist(), strict=True)):
+        state = value if row in begins else value + state * factor
+        found.append(state)
+    return np.array(found)
 
 
 @dataclass(frozen=True)
@@ -319,28 +341,37 @@ def _next_holiday(day: Any, timezone: str) -> float:
     return float(min([60, *(days for days in ahead if days >= 0)]))
 
 
-def customer_kinds(shop: ShopArrays, customers: NDArray[Any]) -> dict[str, Timeline]:
-    """The timelines of some customers: purchases, then every other kind of event that occurs at all.
+def kinds_of(shop: ShopArrays) -> tuple[str, ...]:
+    """Purchases, then the other kinds of events that occur in a shop; keep them with what is fitted on the features."""
+    found = [name for code, name in enumerate(schema.EVENT_TYPES) if (shop.lines.kind == code).any()]
+    return (schema.PURCHASE, *(name for name in found if name not in (schema.PURCHASE, schema.IMPRESSION)))
+
+
+def customer_kinds(shop: ShopArrays, customers: NDArray[Any], kinds: Sequence[str]) -> dict[str, Timeline]:
+    """The timelines of some customers.
 
     Args:
         shop: Live lines count, too; later ones are cut off by the moment that is asked about.
         customers: (B,) rows; entity b of the timelines is the b-th of them.
+        kinds: Of events; ``purchase`` stands for those that count as one.
     """
     histories = shop.histories(customers)
     lines, rows = histories.lines, histories.rows
-    found = {"purchase": lines.purchase}
-    for code, name in enumerate(schema.EVENT_TYPES):
-        if name not in (schema.PURCHASE, schema.IMPRESSION) and (shop.lines.kind == code).any():
-            found[name] = lines.kind == code
     amount, item = lines.amount.astype(np.float64), lines.item.astype(np.int64)
-    return {
-        name: Timeline(rows[kept], lines.time[kept], value=amount[kept], group=item[kept])
-        for name, kept in found.items()
-    }
+    found = {}
+    for name in kinds:
+        kept = lines.purchase if name == schema.PURCHASE else lines.kind == schema.EVENT_TYPES.index(name)
+        found[name] = Timeline(rows[kept], lines.time[kept], value=amount[kept], group=item[kept])
+    return found
 
 
 def customers_as_of(
-    shop: ShopArrays, customers: NDArray[Any], moment: float | F64, recipe: Recipe | None = None
+    shop: ShopArrays,
+    customers: NDArray[Any],
+    moment: float | F64,
+    recipe: Recipe | None = None,
+    *,
+    kinds: Sequence[str] | None = None,
 ) -> FeatureTable:
     """The features of some customers at one moment, or each at an own one.
 
@@ -349,8 +380,10 @@ def customers_as_of(
         customers: (B,) rows, -1 being somebody unknown.
         moment: A day, or (B,) days.
         recipe: Windows and the like; the clock is the shop's.
+        kinds: Of events, which decide the columns; None: ``kinds_of(shop)``, which looks at every line.
     """
     recipe = replace(recipe or Recipe(), timezone=shop.timezone)
     rows, place = np.unique(np.asarray(customers, dtype=np.int64), return_inverse=True)
     moments = np.broadcast_to(np.asarray(moment, dtype=np.float64), (len(customers),))
-    return build(customer_kinds(shop, rows), place.astype(np.int64), np.array(moments), recipe)
+    lines = customer_kinds(shop, rows, kinds_of(shop) if kinds is None else kinds)
+    return build(lines, place.astype(np.int64), np.array(moments), recipe)

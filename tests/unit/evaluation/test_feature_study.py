@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from shoploom.data.arrays import Attribute, ShopArrays
+from shoploom.data import schema
+from shoploom.data.arrays import Attribute, Lines, ShopArrays
 from shoploom.errors import DataError, UsageError
 from shoploom.evaluation import feature_study
 from shoploom.evaluation.feature_page import write_feature_report
@@ -69,15 +71,30 @@ def test_an_attribute_that_was_written_after_the_fact_is_named(shop: ShopArrays,
 
 
 def test_a_feature_that_looks_ahead_is_named(shop: ShopArrays, monkeypatch: pytest.MonkeyPatch) -> None:
-    def peeking(shop: ShopArrays, customers: np.ndarray, moment: float) -> FeatureTable:
+    def peeking(shop: ShopArrays, customers: np.ndarray, moment: float, kinds: Sequence[str]) -> FeatureTable:
         counts = np.bincount(shop.lines.customer[shop.lines.customer >= 0], minlength=len(shop.customers))
-        return shop_features(shop, customers, moment).beside(
+        return shop_features(shop, customers, moment, kinds).beside(
             FeatureTable(("lines_ever",), counts[customers][:, None].astype(float))
         )
 
     monkeypatch.setattr(feature_study, "shop_features", peeking)
     found = study_features(shop, "spend", runs=19)
     assert [(one.feature, one.check) for one in found.leaks] == [("lines_ever", "as_of")]
+
+
+def test_a_kind_of_event_that_comes_late_has_its_columns_at_every_moment(shop: ShopArrays) -> None:
+    """Views since ten days before the newest moment that is looked at: zeros before."""
+    views = shop.lines.take((shop.lines.time >= shop.end - 66) & (shop.lines.customer >= 0))
+    views.kind[:] = schema.EVENT_TYPES.index("view")
+    for flag in (views.purchase, views.goods, views.priced):
+        flag[:] = False
+    both = Lines.join([shop.lines, views])
+    order = np.lexsort((both.time, np.where(both.customer < 0, 2**31 - 1, both.customer)))
+    lines = both.take(order)
+    sizes = np.bincount(lines.customer[lines.customer >= 0], minlength=len(shop.customers))
+    seen = replace(shop, lines=lines, offsets=np.concatenate([[0], np.cumsum(sizes)]))
+    found = study_features(seen, "churn", runs=19)
+    assert {"view_count", "view_per_purchase"} <= {one.name for one in found.selection.rated}
 
 
 def test_wrong_tasks_and_short_histories_are_named(shop: ShopArrays) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from shoploom.data.arrays import Lines
 from shoploom.errors import DataError
+from shoploom.features import timeline
 from shoploom.features.timeline import (
     NEVER,
     FeatureTable,
@@ -90,6 +91,16 @@ def test_a_batch_and_one_by_one_give_the_same_bits() -> None:
         np.testing.assert_array_equal(
             build({"buy": own}, who[row : row + 1], when[row : row + 1]).values[0], whole[row]
         )
+
+
+@pytest.mark.parametrize("few", [0, 10**9])
+def test_both_ways_to_add_up_give_the_same_bits(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    draws = np.random.default_rng(2)
+    entity, time, amount = draws.integers(0, 9, 3000), draws.uniform(0, 300, 3000), draws.lognormal(size=3000)
+    who, when = np.arange(9), np.full(9, 250.0)
+    usual = build({"buy": Timeline(entity, time, value=amount)}, who, when).values
+    monkeypatch.setattr(timeline, "FEW_PER_RANK", few)
+    np.testing.assert_array_equal(build({"buy": Timeline(entity, time, value=amount)}, who, when).values, usual)
 
 
 def test_sums_equal_a_slow_reference() -> None:
