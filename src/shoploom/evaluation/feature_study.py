@@ -19,7 +19,7 @@ from shoploom.data.arrays import F64, ShopArrays, moment_of
 from shoploom.errors import DataError, UsageError
 from shoploom.features.engineered import customer_table
 from shoploom.features.leakage import Leak, as_of_violations, find_leaks
-from shoploom.features.selection import Kind, Rows, Selection, select
+from shoploom.features.selection import NULL_RUNS, ROUNDS, Kind, Rows, Selection, select
 from shoploom.features.target_encoding import TargetEncoder
 from shoploom.features.timeline import FeatureTable, customers_as_of, kinds_of
 from shoploom.tasks import TASKS
@@ -78,7 +78,7 @@ class _At:
 
 
 def study_features(
-    shop: ShopArrays, name: str, *, runs: int = 40, seed: int = 0, told: Told | None = None
+    shop: ShopArrays, name: str, *, runs: int = NULL_RUNS, rounds: int = ROUNDS, seed: int = 0, told: Told | None = None
 ) -> FeatureStudy:
     """Rate, choose and look for leaks.
 
@@ -86,6 +86,7 @@ def study_features(
         shop: Everything that is known; its last horizon is not looked at.
         name: A task about customers with one number per case: churn or spend.
         runs: Shufflings of the label.
+        rounds: Trees of the models that measure.
         seed: Of everything random.
         told: Is told (stage, done, all).
 
@@ -111,7 +112,7 @@ def study_features(
     for number, one in enumerate(train):
         tell("leaks", number, len(train))
         leaks += _knowing(one, kind, {(leak.feature, leak.check) for leak in leaks})
-    selection = select(names, *rows, kind, runs=runs, seed=seed, told=told)
+    selection = select(names, *rows, kind, runs=runs, rounds=rounds, seed=seed, told=told)
     return FeatureStudy(
         task=name,
         selection=selection,

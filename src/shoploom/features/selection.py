@@ -292,6 +292,7 @@ def select(
     *,
     runs: int = NULL_RUNS,
     repeats: int = REPEATS,
+    rounds: int = ROUNDS,
     limit: float = ALIKE,
     level: float = LEVEL,
     seed: int = 0,
@@ -310,6 +311,7 @@ def select(
         kind: Of the label.
         runs: Shufflings of the label.
         repeats: Shufflings of each column.
+        rounds: Trees of the models that measure.
         limit: Rank correlation from which on features say the same.
         level: See above.
         seed: Of everything random.
@@ -323,7 +325,7 @@ def select(
     if 1 / (1 + runs) > level:
         raise UsageError(f"{runs} shufflings cannot show a p-value of {level:g}; take {round(1 / level) - 1} or more")
     tell = told or (lambda stage, done, total: None)
-    learner = Learner(kind)
+    learner = Learner(kind, rounds=rounds)
     booster = learner.fit(train, seed=seed)
     tell("permutation importance", 0, 1)
     dropped = permutation_importance(booster.predict, valid, learner.score, repeats=repeats, seed=seed)

@@ -28,7 +28,9 @@ def shop() -> ShopArrays:
 
 def test_features_of_churn_are_rated_and_the_report_is_written(shop: ShopArrays, tmp_path: Path) -> None:
     stages: list[str] = []
-    found = study_features(shop, "churn", runs=19, told=lambda stage, done, total: stages.append(stage)).to_dict()
+    found = study_features(
+        shop, "churn", runs=19, rounds=30, told=lambda stage, done, total: stages.append(stage)
+    ).to_dict()
     assert found["leaks"] == []
     assert {"features", "leaks", "compare"} <= set(stages)
     names = [one["name"] for one in found["features"]]
@@ -48,9 +50,9 @@ def test_features_of_churn_are_rated_and_the_report_is_written(shop: ShopArrays,
 
 
 def test_the_last_horizon_is_not_looked_at(shop: ShopArrays) -> None:
-    one = study_features(shop, "churn", runs=19).to_dict()
+    one = study_features(shop, "churn", runs=19, rounds=30).to_dict()
     cut = shop.end - 28
-    other = study_features(replace(shop.before(cut), end=shop.end), "churn", runs=19).to_dict()
+    other = study_features(replace(shop.before(cut), end=shop.end), "churn", runs=19, rounds=30).to_dict()
     assert one == other
 
 
@@ -64,7 +66,7 @@ def test_an_attribute_that_was_written_after_the_fact_is_named(shop: ShopArrays,
     codes = np.full(len(shop.customers), -1, dtype=np.int32)
     codes[cases.units] = cases.truth.numbers.astype(np.int32)
     planted = replace(shop, attributes={**shop.attributes, "status": Attribute(("open", "closed"), codes)})
-    found = study_features(planted, "churn", runs=19)
+    found = study_features(planted, "churn", runs=19, rounds=30)
     assert {one.feature for one in found.leaks} == {"attribute status"}
     page, _ = write_feature_report({**found.to_dict(), "shop": "x"}, tmp_path)
     assert "attribute status alone tells the label" in page.read_text()
@@ -78,7 +80,7 @@ def test_a_feature_that_looks_ahead_is_named(shop: ShopArrays, monkeypatch: pyte
         )
 
     monkeypatch.setattr(feature_study, "shop_features", peeking)
-    found = study_features(shop, "spend", runs=19)
+    found = study_features(shop, "spend", runs=19, rounds=30)
     assert [(one.feature, one.check) for one in found.leaks] == [("lines_ever", "as_of")]
 
 
@@ -93,7 +95,7 @@ def test_a_kind_of_event_that_comes_late_has_its_columns_at_every_moment(shop: S
     lines = both.take(order)
     sizes = np.bincount(lines.customer[lines.customer >= 0], minlength=len(shop.customers))
     seen = replace(shop, lines=lines, offsets=np.concatenate([[0], np.cumsum(sizes)]))
-    found = study_features(seen, "churn", runs=19)
+    found = study_features(seen, "churn", runs=19, rounds=30)
     assert {"view_count", "view_per_purchase"} <= {one.name for one in found.selection.rated}
 
 
