@@ -17,6 +17,7 @@ ORDER = (
     ("plugins", "config"),
     ("metrics",),
     ("data",),
+    ("simulation",),
     ("tasks",),
     ("features",),
     ("model",),
