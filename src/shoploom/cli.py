@@ -27,6 +27,7 @@ from shoploom.commands import (
     model,
     service,
     tune,
+    simulate,
 )
 from shoploom.errors import ShoploomError
 
@@ -86,6 +87,7 @@ app.command("predict")(answers.predict)
 app.command("promote")(model.promote)
 app.command("rollback")(model.rollback)
 app.command("serve")(service.serve)
+app.command("simulate")(simulate.simulate)
 app.command("demo")(demo.demo)
 app.command("info")(machine.info)
 app.command("doctor")(machine.doctor)

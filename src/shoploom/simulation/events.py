@@ -69,7 +69,7 @@ def event_stream(simulation: Simulation, chunks: Iterable[Chunk] | None = None) 
         >>> sorted(set(frames[0]["type"]))
         ['add_to_cart', 'click', 'impression', 'purchase', 'search']
     """
-    prefix = f"sim{simulation.settings.seed}-"
+    prefix = f"{simulation.name}-"
     waiting: list[_Flat] = []
     for chunk in simulation.chunks() if chunks is None else chunks:
         flat = _Flat.join([*waiting, _flat(chunk)])
@@ -81,6 +81,12 @@ def event_stream(simulation: Simulation, chunks: Iterable[Chunk] | None = None) 
         yield _frame(simulation.world, flat.take(ready), prefix)
     for flat in waiting:
         yield _frame(simulation.world, flat, prefix)
+
+
+def impression_ids(simulation: Simulation, chunk: Chunk) -> pl.Series:
+    """(n,) event ids of a chunk's impressions, as ``event_stream`` gives them."""
+    number = pl.Series(chunk.request * PLACES + chunk.position - 1).cast(pl.Utf8)
+    return (f"{simulation.name}-{LETTERS[KINDS.index(schema.IMPRESSION)]}" + number).alias(schema.EVENT_ID)
 
 
 def _micros(days: F64) -> I64:

@@ -8,6 +8,8 @@ size of the chunks, and any block can be made without the others. Memory does no
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Final
@@ -198,6 +200,14 @@ class Simulation:
     def blocks(self) -> int:
         """Number of blocks."""
         return -(-self.sessions // BLOCK)
+
+    @property
+    def name(self) -> str:
+        """Begins all ids of the stream; another world, or other settings, have another one."""
+        world = self.world
+        about = [self.settings.to_dict(), world.seed, len(world.customers), len(world.items), world.end.isoformat()]
+        digest = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=4).hexdigest()
+        return f"sim{self.settings.seed}-{digest}"
 
     def chunks(self, impressions: int = 100_000, *, first_block: int = 0) -> Iterator[Chunk]:
         """The stream in chunks of at least so many impressions, whole blocks each; the last one is shorter.
