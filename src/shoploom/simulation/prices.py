@@ -27,7 +27,7 @@ class WeeklyPrices:
         self.regular = regular
         self.levels = np.array(levels, dtype=np.float64)
         self._cumulative = np.cumsum(weights)
-        self._seed = np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15)
+        self._seed = np.uint64(seed * 0x9E3779B97F4A7C15 % 2**64)
 
     def at(self, item: NDArray[np.integer], day: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n,) shown prices of items at moments, to four decimals; those below 1 keep five digits."""

@@ -182,7 +182,7 @@ class Simulation:
         self.click_model: ClickModel = CLICK_MODELS.load(settings.click_model).of(settings)
         offset = world.offset_hours(settings.start or world.end)
         self.clock = Clock(self.start, settings.days, seasonality=settings.seasonality, offset_hours=offset)
-        self.prices = WeeklyPrices(world.price, settings.price_levels, settings.price_weights, settings.seed)
+        self.prices = self._prices(world.seed)  # the pilot knows nothing of the stream's seed
         self.places = min(settings.page_size, world.shelves.members.shape[1])
         self._customers = np.cumsum(world.activity)
         shelves = world.shelves
@@ -195,6 +195,7 @@ class Simulation:
         self.truth = self.truth.calibrated(_joined([self._lookings(one) for one in pilot]))
         self.events_per_session = sum(map(self._expected_events, pilot)) / (PILOT_BLOCKS * BLOCK)
         self.sessions = max(1, round(settings.events / self.events_per_session))
+        self.prices = self._prices(settings.seed)
 
     @property
     def blocks(self) -> int:
@@ -237,6 +238,9 @@ class Simulation:
             raise IndexError(f"block {number} of {self.blocks}")
         pages = self._pages(_STREAM, number, min(BLOCK, self.sessions - number * BLOCK), self.sessions)
         return self._followed(pages)
+
+    def _prices(self, seed: int) -> WeeklyPrices:
+        return WeeklyPrices(self.world.price, self.settings.price_levels, self.settings.price_weights, seed)
 
     def _pages(self, stream: int, number: int, count: int, total: int) -> _Pages:
         """Sessions, their pages and what these show."""
