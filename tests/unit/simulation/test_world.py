@@ -111,11 +111,13 @@ def test_a_world_of_a_shop_knows_its_customers_products_and_prices() -> None:
     assert [found[shop.items.ids[row]] for row in rows] == pytest.approx(price)
     assert world.activity.sum() == pytest.approx(1)
     assert world.end == datetime(2024, 7, 1)
-    # four tastes, one category each: customers need what they bought
-    first = shop.customers.ids.index("c001")
-    own = [shop.catalogue["category"][int(row)][1] for row in shop.lines.item[bought & (shop.lines.customer == first)]]
-    needed = world.shelves.topics[int(world.needs.probability(world.customers.to_list().index("c001")).argmax())]
-    assert needed[-1] == max(set(own), key=own.count)
+    # what a customer bought of a category, and the average: needs
+    mine = bought & (shop.lines.customer == shop.customers.row("c001"))
+    own = [shop.catalogue["category"][int(row)][1] for row in shop.lines.item[mine]]
+    needed = world.needs.probability(world.customers.to_list().index("c001"))
+    for shelf, topic in enumerate(world.shelves.topics):
+        wanted = own.count(topic[-1]) + KAPPA_CUSTOMER * world.needs.overall[shelf]
+        assert needed[shelf] == pytest.approx(wanted / (len(own) + KAPPA_CUSTOMER))
 
 
 def test_only_the_best_sellers_can_be_asked_for() -> None:
