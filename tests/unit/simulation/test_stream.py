@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -248,6 +250,14 @@ def test_positions_follow_popularity_and_taste_but_not_the_price(usual: Chunk) -
 def test_wrong_settings_say_what_is_wanted(settings: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         Settings(**settings)  # type: ignore[arg-type]
+
+
+def test_every_setting_stands_on_the_page() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "simulation.md").read_text(encoding="utf-8")
+    table = page.partition("## Settings")[2].partition("\n## ")[0]
+    assert set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.+?) \|", table, flags=re.M)))) == {
+        one.name for one in dataclasses.fields(Settings)
+    }
 
 
 @pytest.mark.parametrize(
