@@ -79,8 +79,8 @@ def fidelity(workspace: Path) -> dict[str, float]:
 
     Returns:
         Mean log probability of the shelf of each purchase, by the fitted needs and by the shelf's popularity alone; and
-        the probability that the bought product is liked more than another one of its shelf, by affinity alone and by
-        what the truth makes of affinity and appeal (one half would be chance).
+        the probability that the bought product is liked more than another one of its shelf, by affinity alone, appeal
+        alone, and by what the truth makes of both (one half would be chance).
     """
     import numpy as np
 
@@ -112,6 +112,7 @@ def fidelity(workspace: Path) -> dict[str, float]:
         "log_probability_of_shelf": round(float(np.log(needs[customer, shelf]).mean()), 3),
         "by_popularity": round(float(np.log(world.needs.overall[shelf]).mean()), 3),
         "liked_more_by_affinity": round(float(((liked > 0) + 0.5 * (liked == 0))[differs].mean()), 3),
+        "liked_more_by_appeal": round(float(((appeal > 0) + 0.5 * (appeal == 0))[differs].mean()), 3),
         "liked_more_by_affinity_and_appeal": round(float((both > 0)[differs].mean()), 3),
     }
 

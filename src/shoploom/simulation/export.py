@@ -21,7 +21,7 @@ from shoploom.simulation.events import event_stream, impression_ids
 from shoploom.simulation.stream import Chunk, Simulation
 
 PARAMETERS: Final = "truth.json"
-SEGMENT: Final = 250_000
+SEGMENT: Final = 100_000
 """Impressions of a file, about; memory grows with it and with nothing else."""
 SOURCE: Final = "simulation"
 
@@ -147,6 +147,7 @@ def parameters(simulation: Simulation) -> dict[str, Any]:
             "products": len(world.items),
             "shelves": len(world.shelves),
             "timezone": world.timezone,
+            "needs_kappa": world.needs.kappa,
             "shelf": [
                 {"topic": list(topic), "listing": listing, "products": int(size), "elasticity": float(elasticity)}
                 for topic, listing, size, elasticity in zip(

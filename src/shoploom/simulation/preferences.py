@@ -19,8 +19,8 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 Rows = NDArray[np.integer]
 
-KAPPA_CUSTOMER = 20.0
-"""The average counts as so many purchases of every customer."""
+KAPPAS = tuple(float(2**power) for power in range(1, 15))
+"""What is tried for how many purchases of every customer the average counts as."""
 KAPPA_ITEM = 10.0
 """The shelf's mean counts as so many buyers of every product."""
 ALPHA = 0.1
@@ -32,12 +32,14 @@ class Needs:
     """Which shelf a customer looks at: P(s | c) = (n_cs + kappa P(s)) / (n_c + kappa), n purchases, P(s) of all.
 
     Args:
+        kappa: The average counts as so many purchases; chosen by leaving out one purchase at a time.
         overall: (S,) P(s), above 0, with the sum 1.
         offsets: (C + 1,) the shelves that customer c bought from are ``shelf[offsets[c]:offsets[c + 1]]``.
         shelf: (n,) shelves by customer.
         count: (n,) purchases.
     """
 
+    kappa: float
     overall: F64
     offsets: NDArray[np.int64]
     shelf: NDArray[np.int32]
@@ -50,8 +52,10 @@ class Needs:
         counts = sp.csr_matrix((np.ones(len(customer)), (customer, shelf)), shape=shape)
         counts.sort_indices()
         overall = np.asarray(counts.sum(axis=0)).ravel() + ALPHA * sizes
+        overall /= overall.sum()
         return cls(
-            overall / overall.sum(),
+            _kappa(counts, overall),
+            overall,
             counts.indptr.astype(np.int64),
             counts.indices.astype(np.int32),
             counts.data.astype(np.float64),
@@ -60,14 +64,14 @@ class Needs:
     def probability(self, customer: int) -> F64:
         """(S,) P(s | c)."""
         own = slice(int(self.offsets[customer]), int(self.offsets[customer + 1]))
-        found = KAPPA_CUSTOMER * self.overall
+        found = self.kappa * self.overall
         found[self.shelf[own]] += self.count[own]
         return np.asarray(found / found.sum())
 
     def draw(self, customer: Rows, draws: np.random.Generator) -> NDArray[np.int32]:
         """A shelf per row. Own and average needs are a mixture: one number decides which, another draws from it."""
         first, last = self._cumulative[self.offsets[customer]], self._cumulative[self.offsets[customer + 1]]
-        own = draws.random(len(customer)) * (last - first + KAPPA_CUSTOMER) < last - first
+        own = draws.random(len(customer)) * (last - first + self.kappa) < last - first
         chance = draws.random(len(customer))
         average = np.searchsorted(self._cumulative_overall, chance, side="right")
         place = np.searchsorted(self._cumulative, first + chance * (last - first), side="right") - 1
@@ -82,6 +86,14 @@ class Needs:
     @cached_property
     def _cumulative_overall(self) -> F64:
         return np.cumsum(self.overall)
+
+
+def _kappa(counts: sp.csr_matrix, overall: F64) -> float:
+    """The most likely one of ``KAPPAS`` when each purchase is foretold by all others of its customer."""
+    count, average = counts.data, overall[counts.indices]
+    others = np.repeat(np.asarray(counts.sum(axis=1)).ravel(), np.diff(counts.indptr)) - 1
+    told = [float(count @ np.log((count - 1 + k * average) / (others + k))) for k in KAPPAS]
+    return KAPPAS[int(np.argmax(told))]
 
 
 def fit_affinity(

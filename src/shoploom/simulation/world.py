@@ -141,7 +141,7 @@ class World:
         purchases = 60
         weight_CI = np.cumsum(needs_CG[:, category] * taste_CB[:, brand] * skew_I + 1e-9, axis=1)
         chance = draws.random((customers, purchases)) * weight_CI[:, -1:]
-        item_CN = (weight_CI[:, None, :] <= chance[:, :, None]).sum(axis=2).clip(max=products - 1)
+        rows = [np.searchsorted(*one, side="right") for one in zip(weight_CI, chance, strict=True)]
         ids = [f"p{row:05d}" for row in range(products)]
         frame = pl.DataFrame(
             {
@@ -154,7 +154,7 @@ class World:
         price = np.round(np.exp(draws.normal(1.5, 0.6, size=products)), 2).clip(min=0.5)
         return cls.of_purchases(
             np.repeat(np.arange(customers), purchases),
-            item_CN.ravel(),
+            np.concatenate(rows).clip(max=products - 1),
             customers=pl.Series(schema.CUSTOMER, [f"c{row:05d}" for row in range(customers)]),
             products=schema.conform("products", frame.with_columns(pl.Series(schema.PRICE, price))),
             price=price,

@@ -11,7 +11,7 @@ from shoploom.data.arrays import day_of
 from shoploom.errors import DataError, UsageError
 from shoploom.simulation import World
 from shoploom.simulation.clock import HOURS, WEEKDAYS, Clock
-from shoploom.simulation.preferences import KAPPA_CUSTOMER, Needs, fit_affinity
+from shoploom.simulation.preferences import KAPPAS, Needs, fit_affinity
 from shoploom.simulation.prices import WeeklyPrices
 from shoploom.simulation.shelves import make_shelves
 from tests.shops import make_shop
@@ -43,13 +43,30 @@ def test_needs_are_own_purchases_drawn_to_the_average() -> None:
     needs = Needs.fit(customer, shelf, 3, np.array([10, 10, 10]))
     overall = np.array([2 + 1, 2 + 1, 1]) / 7
     assert needs.overall == pytest.approx(overall)
-    expected = (np.array([2, 1, 0]) + KAPPA_CUSTOMER * overall) / (3 + KAPPA_CUSTOMER)
+    expected = (np.array([2, 1, 0]) + needs.kappa * overall) / (3 + needs.kappa)
     assert needs.probability(0) == pytest.approx(expected)
     assert needs.probability(2) == pytest.approx(overall)
     many = 40_000
     for row, wanted in ((0, expected), (2, overall)):
         drawn = np.bincount(needs.draw(np.full(many, row), np.random.default_rng(3)), minlength=3) / many
         assert np.abs(drawn - wanted).max() < 4 * 0.5 / np.sqrt(many)
+
+
+def test_how_much_the_average_counts_is_what_foretells_left_out_purchases_best() -> None:
+    customer = np.array([0, 0, 0, 0, 1, 1, 2])
+    shelf = np.array([0, 0, 0, 1, 1, 1, 2])
+    needs = Needs.fit(customer, shelf, 3, np.ones(3, dtype=np.int64))
+
+    def told(kappa: float) -> float:
+        total = 0.0
+        for left in range(len(customer)):
+            others = np.arange(len(customer)) != left
+            mine = others & (customer == customer[left])
+            same = int((mine & (shelf == shelf[left])).sum())
+            total += np.log((same + kappa * needs.overall[shelf[left]]) / (mine.sum() + kappa))
+        return total
+
+    assert needs.kappa == max(KAPPAS, key=told)
 
 
 def test_affinity_finds_who_likes_which_half_of_a_shelf() -> None:
@@ -116,8 +133,8 @@ def test_a_world_of_a_shop_knows_its_customers_products_and_prices() -> None:
     own = [shop.catalogue["category"][int(row)][1] for row in shop.lines.item[mine]]
     needed = world.needs.probability(world.customers.to_list().index("c001"))
     for shelf, topic in enumerate(world.shelves.topics):
-        wanted = own.count(topic[-1]) + KAPPA_CUSTOMER * world.needs.overall[shelf]
-        assert needed[shelf] == pytest.approx(wanted / (len(own) + KAPPA_CUSTOMER))
+        wanted = own.count(topic[-1]) + world.needs.kappa * world.needs.overall[shelf]
+        assert needed[shelf] == pytest.approx(wanted / (len(own) + world.needs.kappa))
 
 
 def test_only_the_best_sellers_can_be_asked_for() -> None:
