@@ -103,3 +103,21 @@ def test_nothing_is_clicked_that_was_not_examined(name: str) -> None:
     seen = CLICK_MODELS.load(name).of(Settings()).clicks(relevance, np.random.default_rng(1))
     assert not (seen.clicked & ~seen.examined).any()
     assert seen.clicked.any()
+
+
+@pytest.mark.parametrize("name", list(POLICIES))
+def test_no_product_stands_twice_and_the_same_draws_fill_the_same_pages(name: str) -> None:
+    policy = POLICIES.load(name).of(Settings())
+    scores = np.random.default_rng(5).normal(size=(300, 12)).astype(np.float32)
+    before = scores.copy()
+    one, two = (policy.show(scores, np.full(300, 12), 8, np.random.default_rng(6)) for _ in range(2))
+    assert all(len(set(page)) == 8 for page in one.columns.tolist())
+    assert np.array_equal(one.columns, two.columns)
+    assert np.array_equal(one.propensities, two.propensities)
+    assert ((one.propensities > 0) & (one.propensities <= 1)).all()
+    assert np.array_equal(scores, before)
+
+
+def test_there_are_policies_and_click_models_to_look_at() -> None:
+    assert {"mixture", "plackett_luce"} <= set(POLICIES)
+    assert {"position", "cascade"} <= set(CLICK_MODELS)

@@ -208,6 +208,17 @@ def test_the_number_of_events_is_about_what_was_asked_for() -> None:
         assert abs(found - wanted) < 4 * 34 * np.sqrt(wanted / 34)
 
 
+def test_a_billion_events_can_be_entered_anywhere() -> None:
+    simulation = Simulation(WORLD, Settings(events=1e9, days=30))
+    last = simulation.block(simulation.blocks - 1)
+    assert last.session[-1] == simulation.sessions - 1 > 2e7
+    assert last.session[0] % BLOCK == 0
+    # so many sessions in 30 days lie close together, and the last block is the last moment of them
+    begin = last.requests.time[last.requests.number % 16 == 0]
+    assert simulation.start + 30 - begin.min() < 1e-3
+    assert last.request.max() * 64 < 2**63
+
+
 def test_sessions_lie_in_the_asked_days() -> None:
     start = datetime(2023, 5, 1)
     simulation, seen = whole(events=20_000, days=3, start=start)
