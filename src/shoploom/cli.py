@@ -26,8 +26,8 @@ from shoploom.commands import (
     machine,
     model,
     service,
-    tune,
     simulate,
+    tune,
 )
 from shoploom.errors import ShoploomError
 
