@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  { echo "Shoploom needs Python 3.11 or newer; name one: make setup PYTHON=python3.11" >&2; exit 2; }
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV) || \
 	  { echo "no virtual environment could be made; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
-	$(PY) -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e ".[demo,track,dev]"
+	$(PY) -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e ".[demo,track,mtl,dev]"
 	@touch $@
 
 demo: setup ## the whole tour on The Complete Journey, then the dashboard

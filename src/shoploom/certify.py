@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-import shoploom
+from shoploom import __version__
 from shoploom.config import Config, TrainConfig
 from shoploom.data.arrays import Flags, ShopArrays
 from shoploom.data.atomic import write_text
@@ -147,7 +147,7 @@ class Bench:
         settings = asdict(replace(self.config, tasks=(), seed=seed))
         for name in ("refit", "max_ms"):  # they decide nothing here
             del settings[name]
-        said = [self.fingerprint, code_fingerprint(), settings, self.exam.seen.end, names, shoploom.__version__]
+        said = [self.fingerprint, code_fingerprint(), settings, self.exam.seen.end, names, __version__]
         return self.folder / sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:20]
 
     def _run(self, names: tuple[str, ...], seed: int) -> Run:
@@ -185,7 +185,7 @@ class Bench:
 @cache
 def code_fingerprint() -> str:
     """A hash of the code that decides what is learned."""
-    root, digest = Path(shoploom.__file__).parent, sha256()
+    root, digest = Path(__file__).parent, sha256()
     for package in LEARNS:
         for path in sorted((root / package).rglob("*.py")):
             digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())

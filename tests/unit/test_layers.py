@@ -26,6 +26,7 @@ ORDER = (
     ("evaluation",),
     ("registry",),
     ("pipeline",),
+    ("certify",),
     ("inference",),
     ("apps",),
     ("online",),
@@ -113,7 +114,7 @@ def test_every_layer_of_the_page_exists_and_is_described() -> None:
 
 
 def test_imported_packages_are_declared() -> None:
-    allowed = declared() | declared("demo") | declared("track") | declared("tune")
+    allowed = declared() | declared("demo") | declared("track") | declared("tune") | declared("mtl")
     strangers = {name: place for name, place in third_party().items() if name not in allowed}
     assert not strangers, f"add to dependencies in pyproject.toml: {strangers}"
 

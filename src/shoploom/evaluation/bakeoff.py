@@ -19,7 +19,6 @@ from typing import Any, Protocol
 import numpy as np
 import orjson
 
-import shoploom
 from shoploom.config import TrainConfig
 from shoploom.data.arrays import ShopArrays
 from shoploom.data.atomic import write_text
@@ -371,7 +370,7 @@ def _method(method: Choice) -> str:
 @cache
 def code() -> str:
     """A hash of the code that results depend on: another one makes new runs."""
-    root = Path(str(shoploom.__file__)).parent
+    root = Path(__file__).parents[1]
     digest = sha256()
     for path in sorted(path for part in CODE for path in (root / part).rglob("*.py")):
         digest.update(path.read_bytes())

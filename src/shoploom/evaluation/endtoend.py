@@ -20,7 +20,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-import shoploom
 from shoploom.config import TrainConfig
 from shoploom.data import schema
 from shoploom.data.arrays import F64, Lines, ShopArrays
@@ -209,7 +208,7 @@ def with_signal(shop: ShopArrays, *, seed: int = 0) -> ShopArrays:
 
 def code_lines(path: str) -> int:
     """Lines of a file of the package that hold code: no blanks, comments or docstrings."""
-    text = (Path(shoploom.__file__).parent / path).read_text(encoding="utf-8")
+    text = (Path(__file__).parents[1] / path).read_text(encoding="utf-8")
     held: set[int] = set()
     fresh = True  # at the start of a statement, where a string is a docstring
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
