@@ -21,6 +21,7 @@ from typing import Any
 from benchmarks.judged_baskets import run_baskets
 from benchmarks.judged_sequences import run_sequences
 from benchmarks.judged_shop import run_shop
+from benchmarks.judged_tables import run_tables
 from shoploom.errors import ShoploomError, UsageError, unknown_name
 
 FAMILIES: Mapping[str, Callable[..., dict[str, Any]]] = {
@@ -28,6 +29,8 @@ FAMILIES: Mapping[str, Callable[..., dict[str, Any]]] = {
     "leave_one_out": run_sequences,
     "sessions": run_sequences,
     "next_basket": run_baskets,
+    "classify": run_tables,
+    "probability": run_tables,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,9 @@ class Trees:
         params: dict[str, Any],
         groups: NDArray[Any] | None = None,
         weight: NDArray[Any] | None = None,
+        categorical: Sequence[int] = (),
+        held: tuple[NDArray[Any], NDArray[Any]] | None = None,
+        patience: int = 50,
     ) -> Trees:
         """Boost ``rounds`` trees.
 
@@ -59,13 +63,24 @@ class Trees:
             params: LightGBM parameters beside ``PARAMS``.
             groups: Sizes of consecutive queries, for ranking objectives.
             weight: (R,) weight of each row; None: all alike.
+            categorical: Columns whose values are codes without an order.
+            held: Features and target of rows for early stopping; the booster is cut where their loss is lowest.
+            patience: Rounds without a lower loss before training ends.
         """
         import lightgbm
 
         threads = 1 if features.size <= SMALL_TRAINING else THREADS.get()
         options = PARAMS | {"num_threads": threads} | params | {"seed": seed}
-        data = lightgbm.Dataset(features, target, group=groups, weight=weight, params=options)
-        return cls(lightgbm.train(options, data, rounds).model_to_string())
+        codes = list(categorical) or "auto"
+        data = lightgbm.Dataset(
+            features, target, group=groups, weight=weight, categorical_feature=codes, params=options
+        )
+        if held is None:
+            return cls(lightgbm.train(options, data, rounds).model_to_string())
+        other = lightgbm.Dataset(*held, reference=data, params=options)
+        stop = lightgbm.early_stopping(patience, verbose=False)
+        booster = lightgbm.train(options, data, rounds, valid_sets=[other], callbacks=[stop])
+        return cls(booster.model_to_string(num_iteration=booster.best_iteration))
 
     def __call__(self, features: NDArray[Any]) -> F64:
         """(R,) or (R, classes) predictions."""

@@ -1,0 +1,58 @@
+"""Gradient-boosted trees per label."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Final, Self
+
+from shoploom.ensemble.members.trees import Trees
+from shoploom.ensemble.tables.base import Held, Logits
+from shoploom.ensemble.tables.boosting import fit_trees, load_trees, save_trees, tree_logits
+from shoploom.features.table import TableShape, TableView
+from shoploom.features.table_labels import LabelSet
+
+ROUNDS: Final = 800
+PARAMS: Final[dict[str, Any]] = {
+    "learning_rate": 0.03,
+    "num_leaves": 15,
+    "min_data_in_leaf": 20,
+    "feature_fraction": 0.4,
+    "bagging_fraction": 0.8,
+    "bagging_freq": 1,
+    "lambda_l2": 5.0,
+    "cat_smooth": 20.0,
+}
+
+
+class Lightgbm:
+    """At most 800 rounds of small trees; fewer where held-out rows say so."""
+
+    name: ClassVar[str] = "lightgbm"
+    refit: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self.trees: dict[str, Trees] = {}
+
+    def fresh(self) -> Self:
+        """Another one."""
+        return type(self)()
+
+    def fit(self, view: TableView, shape: TableShape, labels: LabelSet, *, held: Held | None = None, seed: int) -> None:
+        """Boost every label with few classes."""
+        del shape
+        self.trees = fit_trees(view, labels, PARAMS, rounds=ROUNDS, seed=seed, held=held)
+
+    def logits(self, view: TableView) -> Logits:
+        """Log probabilities."""
+        return tree_logits(self.trees, view)
+
+    def save(self, folder: Path) -> None:
+        """LightGBM's text format."""
+        save_trees(folder, self.trees)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The saved member."""
+        member = cls()
+        member.trees = load_trees(folder)
+        return member

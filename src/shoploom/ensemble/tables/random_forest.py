@@ -1,0 +1,60 @@
+"""A random forest per label, grown by LightGBM so that it is kept as text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Final, Self
+
+from shoploom.ensemble.members.trees import Trees
+from shoploom.ensemble.tables.base import Held, Logits
+from shoploom.ensemble.tables.boosting import fit_trees, load_trees, save_trees, tree_logits
+from shoploom.features.table import TableShape, TableView
+from shoploom.features.table_labels import LabelSet
+
+ROUNDS: Final = 150
+PARAMS: Final[dict[str, Any]] = {
+    "boosting": "rf",
+    "num_leaves": 127,
+    "min_data_in_leaf": 5,
+    "feature_fraction": 0.4,
+    "bagging_fraction": 0.63,
+    "bagging_freq": 1,
+}
+
+
+class RandomForest:
+    """150 deep trees, each on its own sample of rows and columns.
+
+    References:
+        Breiman 2001, "Random Forests", Machine Learning 45.
+    """
+
+    name: ClassVar[str] = "random_forest"
+    refit: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self.trees: dict[str, Trees] = {}
+
+    def fresh(self) -> Self:
+        """Another one."""
+        return type(self)()
+
+    def fit(self, view: TableView, shape: TableShape, labels: LabelSet, *, held: Held | None = None, seed: int) -> None:
+        """Grow; a forest needs no held-out rows."""
+        del shape, held
+        self.trees = fit_trees(view, labels, PARAMS, rounds=ROUNDS, seed=seed)
+
+    def logits(self, view: TableView) -> Logits:
+        """Log shares of the leaves."""
+        return tree_logits(self.trees, view)
+
+    def save(self, folder: Path) -> None:
+        """LightGBM's text format."""
+        save_trees(folder, self.trees)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The saved member."""
+        member = cls()
+        member.trees = load_trees(folder)
+        return member
