@@ -371,6 +371,6 @@ def _check_losses(losses: Mapping[str, Tensor], step: int, recipe: TableRecipe) 
     for label, one in losses.items():
         if not torch.isfinite(one):
             raise DataError(
-                f"the loss of label {label!r} is {float(one)} at step {step}; try a learning rate below "
+                f"the loss of label {label!r} is {float(one.detach())} at step {step}; try a learning rate below "
                 f"{recipe.learning_rate} or norm='layer', and look for extreme values in the inputs"
             )

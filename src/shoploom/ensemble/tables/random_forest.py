@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
-from shoploom.ensemble.members.trees import Trees
 from shoploom.ensemble.tables.base import Held, Logits
-from shoploom.ensemble.tables.boosting import fit_trees, load_trees, save_trees, tree_logits
+from shoploom.ensemble.tables.boosting import Forest
 from shoploom.features.table import TableShape, TableView
 from shoploom.features.table_labels import LabelSet
 
@@ -33,7 +32,7 @@ class RandomForest:
     refit: ClassVar[bool] = False
 
     def __init__(self) -> None:
-        self.trees: dict[str, Trees] = {}
+        self.forest = Forest()
 
     def fresh(self) -> Self:
         """Another one."""
@@ -41,20 +40,20 @@ class RandomForest:
 
     def fit(self, view: TableView, shape: TableShape, labels: LabelSet, *, held: Held | None = None, seed: int) -> None:
         """Grow; a forest needs no held-out rows."""
-        del shape, held
-        self.trees = fit_trees(view, labels, PARAMS, rounds=ROUNDS, seed=seed)
+        del held
+        self.forest = Forest.fit(view, shape, labels, PARAMS, rounds=ROUNDS, seed=seed)
 
     def logits(self, view: TableView) -> Logits:
         """Log shares of the leaves."""
-        return tree_logits(self.trees, view)
+        return self.forest.logits(view)
 
     def save(self, folder: Path) -> None:
         """LightGBM's text format."""
-        save_trees(folder, self.trees)
+        self.forest.save(folder)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The saved member."""
         member = cls()
-        member.trees = load_trees(folder)
+        member.forest = Forest.load(folder)
         return member
