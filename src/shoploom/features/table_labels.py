@@ -106,7 +106,7 @@ def leaks(view: TableView, shape: TableShape, labels: LabelSet, *, limit: float 
         known = codes >= 0
         counts = np.bincount(codes[known], minlength=len(labels.classes[label]))
         frequent = np.argsort(-counts, kind="stable")[:LEAK_CLASSES]
-        told = {}
+        told: dict[str, float] = {}
         for place, name in enumerate(shape.numbers):
             values = np.nan_to_num(view.numbers[known, place], nan=-1e9)
             for one in frequent:

@@ -71,7 +71,7 @@ class Trees:
 
         threads = 1 if features.size <= SMALL_TRAINING else THREADS.get()
         options = PARAMS | {"num_threads": threads} | params | {"seed": seed}
-        codes = list(categorical) or "auto"
+        codes: Any = list(categorical) or "auto"
         data = lightgbm.Dataset(
             features, target, group=groups, weight=weight, categorical_feature=codes, params=options
         )
