@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from shoploom.ensemble.tables import TABLES
+from shoploom.ensemble.tables import SERVING, TABLES
 from shoploom.ensemble.tables.fused import FusedTable, told_on_stderr
 from shoploom.ensemble.tables.network import Network
 from shoploom.errors import DataError, UsageError, unknown_name
@@ -44,7 +44,8 @@ def run_tables(
     key, *labels = task["prediction_columns"]
     train = pl.concat([_table(folder, name) for name in ("train", "valid") if name in task["tables"]])
     inputs = _table(folder, "test_inputs")
-    model = FusedTable(say=told_on_stderr).fit(train, labels=labels, leave_out=[key], seed=seed)
+    members = [TABLES.load(name)() for name in TABLES if name in (*SERVING, *models)]
+    model = FusedTable(members, say=told_on_stderr).fit(train, labels=labels, leave_out=[key], seed=seed)
     logits = model.member_logits(inputs)
     for name in models:
         only = Network.name if name == SHARED else "" if name == SERVED else name

@@ -57,10 +57,10 @@ class TableRecipe:
         wide: Whether there is a linear path.
     """
 
-    epochs: int = 12
-    patience: int = 3
-    batch: int = 256
-    learning_rate: float = 3e-3
+    epochs: int = 5
+    patience: int = 2
+    batch: int = 512
+    learning_rate: float = 2e-3
     weight_decay: float = 0.02
     imbalance: Imbalance = "none"
     focus: float = 2.0
@@ -70,7 +70,7 @@ class TableRecipe:
     weights: Mapping[str, float] = field(default_factory=dict)
     dim: int = 128
     width: int = 8
-    text_width: int = 128
+    text_width: int = 96
     crosses: int = 2
     dropout: float = 0.2
     norm: Norm = "layer"
@@ -149,7 +149,7 @@ def train_table_net(
         view, labels = view.take(order[cut:]), labels.take(order[cut:])
     losses = {label: _loss_of(labels, label, recipe) for label in net.labels}
     codes = {label: torch.from_numpy(labels.codes[label]) for label in net.labels}
-    size = int(np.clip(len(view) // 32, 32, recipe.batch))
+    size = int(np.clip(len(view) // 64, 32, recipe.batch))
     optimiser = torch.optim.AdamW(
         _groups(net, recipe.weight_decay), lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True
     )

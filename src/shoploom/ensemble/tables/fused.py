@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from shoploom.data.arrays import F64
 from shoploom.ensemble.members.storage import load_state, save_state
-from shoploom.ensemble.tables import TABLES
+from shoploom.ensemble.tables import SERVING, TABLES
 from shoploom.ensemble.tables.base import Logits, TableMember
 from shoploom.ensemble.tables.blend import blended, fit_weights
 from shoploom.ensemble.tables.decision import choose_offsets, lifted
@@ -38,7 +38,7 @@ class FusedTable:
     """One model for all labels of a table.
 
     Args:
-        members: Unfitted; by default one of each in the plugin table.
+        members: Unfitted; by default one of each name in ``SERVING``.
         folds: Parts of the rows; every member answers for each part having seen the others only.
         say: Told what is going on and what looks wrong, such as a column that gives a label away.
     """
@@ -48,7 +48,7 @@ class FusedTable:
     ) -> None:
         if folds < 2:
             raise UsageError(f"folds={folds}: at least 2 are needed to see what members say about unseen rows")
-        chosen = [TABLES.load(name)() for name in TABLES] if members is None else list(members)
+        chosen = [TABLES.load(name)() for name in SERVING] if members is None else list(members)
         self.fitted: dict[str, list[TableMember]] = {one.name: [one] for one in chosen}
         self.folds = folds
         self.say: Said = say or (lambda line: None)

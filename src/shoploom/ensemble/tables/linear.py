@@ -18,8 +18,10 @@ from shoploom.ensemble.tables.base import Held, Logits
 from shoploom.features.table import TableShape, TableView, piecewise_linear
 from shoploom.features.table_labels import LabelSet
 
-STRENGTHS = (0.05, 0.3)
-"""Of the machine; which one is chosen per label by the rows that were held out."""
+STRENGTHS = (0.3, 0.05)
+"""Of the machine; which one is chosen per label by the rows that were held out, the first where there are many classes:
+each class costs a machine of its own."""
+CHOSEN, TOLERANCE = 12, 0.05
 
 
 class Linear:
@@ -53,14 +55,20 @@ class Linear:
             known = labels.known(label)
             codes, count = labels.codes[label][known], len(labels.classes[label])
             own = columns[known]
-            if label not in self.strengths and other is not None and held is not None and shape.tokens:
+            if (
+                label not in self.strengths
+                and count <= CHOSEN
+                and other is not None
+                and held is not None
+                and shape.tokens
+            ):
                 asked = held[1].known(label)
                 fits = {one: _fitted(own, codes, count, one, True, seed) for one in STRENGTHS}
                 right = {one: _right(other[asked], held[1].codes[label][asked], fits[one]) for one in STRENGTHS}
                 self.strengths[label] = max(STRENGTHS, key=right.__getitem__)
                 self.weights[label] = fits[self.strengths[label]]
             else:
-                strength = self.strengths.get(label, STRENGTHS[-1] if shape.tokens else 1.0)
+                strength = self.strengths.get(label, STRENGTHS[0] if shape.tokens else 1.0)
                 self.weights[label] = _fitted(own, codes, count, strength, bool(shape.tokens), seed)
 
     def logits(self, view: TableView) -> Logits:
@@ -122,7 +130,7 @@ def _fitted(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # stopped early on purpose
         if texts:
-            model: Any = LinearSVC(C=strength, tol=1e-2, max_iter=200, random_state=seed)
+            model: Any = LinearSVC(C=strength, tol=TOLERANCE, max_iter=200, random_state=seed)
         else:
             model = LogisticRegression(C=strength, max_iter=150, tol=1e-3)
         model.fit(columns, codes)
