@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from shoploom.data.arrays import F32, F64
 from shoploom.data.vocabulary import Vocabulary
 from shoploom.errors import DataError, SchemaError
-from shoploom.features.text import Tfidf, words
+from shoploom.features.text import Tfidf
 
 Role = Literal["number", "category", "text"]
 Arrays = dict[str, NDArray[Any]]
@@ -35,12 +35,13 @@ FEW_VALUES = 64
 BINS = 16
 LONG_TEXT, FEW_TEXTS, TITLE, DISTINCT = 40, 0.05, 12, 0.2
 """Strings are text if they are this long on average and this share of them distinct; shorter ones must be more so."""
-RARE_TOKEN, MOST_TOKENS = 2, 60_000
+RARE_TOKEN, MOST_WORDS, MOST_PIECES = 2, 60_000, 15_000
 """Tokens of fewer rows are left out, and beyond the most frequent ones."""
 FACTORS = 48
-PIECES, FEW_WORDS = 0.7, 25.0
-"""Length of a text's vector of pieces of words, beside 1.0 of its words; texts with more words than these on average
-have none: they cost ten times as much to read, and told ratings of reviews worse (macro F1 .425 against .436)."""
+PIECES, FEW_TOKENS = 0.7, 50.0
+"""Length of a text's vector of pieces of words, beside 1.0 of its words. Texts with more words and pairs of them on
+average have no pieces: those cost ten times as much to read, and told ratings of reviews worse (macro F1 .425 to .436).
+"""
 
 
 @dataclass(frozen=True)
@@ -162,17 +163,11 @@ class TablePipeline:
         self.edges[name] = np.unique(edges.astype(np.float32))
 
     def _fit_texts(self, texts: list[str], seed: int) -> None:
-        kept: list[NDArray[np.int64]] = []
-        short = np.mean([len(words(text)) for text in texts[:: max(1, len(texts) // 2000)]]) <= FEW_WORDS
-        for one in (self.words, self.pieces):
-            if one is self.pieces and not short:
-                kept.append(_nothing())
-                continue
-            matrix = one.fit(texts).transform(texts)
-            rows = np.bincount(matrix.indices, minlength=self.buckets)
-            frequent = np.argsort(-rows, kind="stable")[: min(MOST_TOKENS, int((rows >= RARE_TOKEN).sum()))]
-            kept.append(np.sort(frequent).astype(np.int64))
-        self.kept = (kept[0], kept[1])
+        counted = self.words.fit(texts).transform(texts)
+        found = [_frequent(counted, MOST_WORDS), _nothing()]
+        if counted.nnz <= FEW_TOKENS * len(texts):
+            found[1] = _frequent(self.pieces.fit(texts).transform(texts), MOST_PIECES)
+        self.kept = (found[0], found[1])
         self.basis = _basis(self._texts(texts), seed)
 
     @property
@@ -374,6 +369,13 @@ def _basis(texts: sp.csr_matrix, seed: int) -> F32:
         return np.zeros((texts.shape[1], 0), dtype=np.float32)
     _, _, found = randomized_svd(texts, size, n_iter=2, random_state=seed)
     return np.ascontiguousarray(found.T.astype(np.float32))
+
+
+def _frequent(counted: sp.csr_matrix, most: int) -> NDArray[np.int64]:
+    """Columns that enough rows have, in order."""
+    rows = np.bincount(counted.indices, minlength=counted.shape[1])
+    found = np.argsort(-rows, kind="stable")[: min(most, int((rows >= RARE_TOKEN).sum()))]
+    return np.sort(found).astype(np.int64)
 
 
 def _nothing() -> NDArray[np.int64]:
