@@ -1,0 +1,138 @@
+"""Impressions as flat arrays: what was shown, and how far along the funnel each one got.
+
+Knows nothing of shops' tables; a reader of some log makes it, every member of the funnel reads it.
+"""
+
+# Shapes: n impressions, F coded fields, G numbers, S stages
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoploom.data.arrays import F32, F64, I32
+from shoploom.errors import DataError
+
+STAGES = ("click", "cart", "purchase")
+
+
+@dataclass(frozen=True)
+class Impressions:
+    """Shown items with what is known about them at that moment.
+
+    Args:
+        stages: Names of the S stages after the impression, in the order of the funnel.
+        codes: (n, F) non-negative codes of customer, item, category and so on; 0 is "unknown".
+        fields: Names of the F fields.
+        sizes: Number of codes of each field.
+        numbers: (n, G) features as of the moment; NaN is "unknown".
+        number_names: Names of the G numbers.
+        reached: (n, S) 1 where the impression got to a stage, else 0; a later stage implies the earlier ones. Empty
+            (0, S) where nothing is known yet.
+        position: (n,) place on the page from 0; -1 where unknown.
+        time: (n,) days.
+        matured: (n, S) in (0, 1]: the chance that the stage would have been seen by now, had it been going to happen.
+            None: all of it has been seen.
+        examined: (n,) known chance that the impression was looked at; None where that is not logged.
+
+    Raises:
+        DataError: If shapes disagree, a code is out of range, or a later stage is without an earlier one.
+    """
+
+    stages: tuple[str, ...]
+    codes: I32
+    fields: tuple[str, ...]
+    sizes: tuple[int, ...]
+    numbers: F32
+    number_names: tuple[str, ...]
+    reached: F32
+    position: I32
+    time: F64
+    matured: F32 | None = None
+    examined: F32 | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        n = len(self.codes)
+        wanted = {
+            "codes": (self.codes.shape, (n, len(self.fields))),
+            "sizes": ((len(self.sizes),), (len(self.fields),)),
+            "numbers": (self.numbers.shape, (n, len(self.number_names))),
+            "position": (self.position.shape, (n,)),
+            "time": (self.time.shape, (n,)),
+        }
+        if len(self.reached):
+            wanted["reached"] = (self.reached.shape, (n, len(self.stages)))
+        if self.matured is not None:
+            wanted["matured"] = (self.matured.shape, (n, len(self.stages)))
+        if self.examined is not None:
+            wanted["examined"] = (self.examined.shape, (n,))
+        for name, (found, expected) in wanted.items():
+            if found != expected:
+                raise DataError(f"impressions: {name} has shape {found}, expected {expected}; mend what builds them")
+        if n and len(self.fields):
+            low, high = self.codes.min(axis=0), self.codes.max(axis=0)
+            for place, name in enumerate(self.fields):
+                if low[place] < 0 or high[place] >= self.sizes[place]:
+                    raise DataError(
+                        f"impressions: field {name!r} holds codes from {low[place]} to {high[place]}, expected 0 to "
+                        f"{self.sizes[place] - 1}; give codes that were not seen in training the code 0"
+                    )
+        if len(self.reached) and bool((self.reached[:, 1:] > self.reached[:, :-1]).any()):
+            row, stage = (int(one[0]) for one in np.nonzero(self.reached[:, 1:] > self.reached[:, :-1]))
+            raise DataError(
+                f"impressions: row {row} reached {self.stages[stage + 1]!r} without {self.stages[stage]!r}; a later "
+                "stage implies the earlier ones, so set those, too, or leave the row out"
+            )
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def take(self, rows: NDArray[Any] | slice) -> Impressions:
+        """The impressions at some positions, or where a mask is true."""
+        return replace(
+            self,
+            codes=self.codes[rows],
+            numbers=self.numbers[rows],
+            reached=self.reached[rows] if len(self.reached) else self.reached,
+            position=self.position[rows],
+            time=self.time[rows],
+            matured=None if self.matured is None else self.matured[rows],
+            examined=None if self.examined is None else self.examined[rows],
+        )
+
+    def field(self, name: str) -> I32:
+        """(n,) codes of a field.
+
+        Raises:
+            DataError: If there is no such field.
+        """
+        if name not in self.fields:
+            raise DataError(f"impressions have no field {name!r}; there are: {', '.join(self.fields) or 'none'}")
+        return self.codes[:, self.fields.index(name)]
+
+    def split_by_time(self, share: float) -> tuple[Impressions, Impressions]:
+        """The earlier ones and the latest ``share`` of them, moments kept whole.
+
+        Days are moments where times are whole days.
+        """
+        edge = np.quantile(self.time, 1.0 - share, method="higher") if len(self) else 0.0
+        late = self.time >= edge
+        if late.all():
+            late = self.time > edge
+        return self.take(~late), self.take(late)
+
+
+def nested(*reached: NDArray[Any] | Sequence[float]) -> F32:
+    """(n, S) flags in which each stage implies the ones before.
+
+    Example:
+        >>> nested([0, 0], [0, 1]).tolist()
+        [[0.0, 0.0], [1.0, 1.0]]
+    """
+    table = np.column_stack([np.asarray(one, dtype=np.float32) for one in reached])
+    found: F32 = np.maximum.accumulate(table[:, ::-1], axis=1)[:, ::-1]
+    return np.ascontiguousarray(found)

@@ -1,0 +1,179 @@
+"""Trains a ``FunnelNet``: shuffled minibatches, a few passes, the numbers in standard deviations."""
+
+# Shapes: n impressions, G numbers, H inputs (numbers, then a flag for each that has gaps), S stages
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from shoploom.data.arrays import F32, F64
+from shoploom.data.impressions import Impressions
+from shoploom.errors import DataError, ShoploomError
+from shoploom.features.binary_regression import Columns
+from shoploom.model.funnel.network import FunnelNet
+
+Heard = Callable[[int, int, Mapping[str, float]], None]
+LARGE_BATCH = 65_536
+
+
+@dataclass(frozen=True)
+class FunnelRecipe:
+    """How a net is built and trained.
+
+    Args:
+        body, objective: Names in the tables of ``model.funnel``.
+        embedding, hidden: Widths.
+        dropout: Of the body's answer.
+        epochs: Passes over the impressions. Embeddings of ids learn by heart from the second or third one on.
+        batch: Impressions at a time; fewer where that would leave less than ``least_steps`` steps in an epoch.
+        least_steps: See ``batch``.
+        learning_rate: Of Adam at its peak; rises for a twentieth of the steps and falls as a cosine.
+        decay: L2 penalty on embeddings, as a share of each step (AdamW).
+    """
+
+    body: str = "mlp"
+    objective: str = "esmm"
+    embedding: int = 8
+    hidden: int = 64
+    dropout: float = 0.0
+    epochs: int = 2
+    batch: int = 4096
+    least_steps: int = 50
+    learning_rate: float = 3e-3
+    decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class TrainedFunnel:
+    """A net with how it reads numbers."""
+
+    net: FunnelNet
+    columns: Columns
+
+    @torch.no_grad()
+    def predict(self, rows: Impressions) -> F64:
+        """(n, S) probabilities to reach each stage once examined, never rising along the chain."""
+        self.net.eval()
+        parts = []
+        for at in range(0, len(rows), LARGE_BATCH):
+            codes = torch.from_numpy(rows.codes[at : at + LARGE_BATCH].astype(np.int64))
+            numbers = torch.from_numpy(as_inputs(self.columns, rows.numbers[at : at + LARGE_BATCH]))
+            parts.append(self.net(codes, numbers).exp().numpy().astype(np.float64))
+        return np.concatenate(parts) if parts else np.zeros((0, len(rows.stages)))
+
+
+def train_funnel(
+    rows: Impressions, recipe: FunnelRecipe, *, seed: int = 0, progress: Heard | None = None
+) -> TrainedFunnel:
+    """Train a net from random weights.
+
+    Args:
+        rows: Impressions whose outcome is known, as far as it has matured.
+        recipe: Sizes and rates.
+        seed: Of weights, batches and dropout.
+        progress: Told (step, steps, losses).
+
+    Raises:
+        DataError: If there are no impressions, or nothing reached the first stage.
+        ShoploomError: If the loss is no longer finite.
+    """
+    if not len(rows) or not len(rows.reached) or not rows.reached[:, 0].any():
+        raise DataError(
+            f"nothing to learn a funnel from: {len(rows)} impressions, none of which reached {rows.stages[0]!r}; "
+            "import a log with later stages, or from an earlier day on"
+        )
+    torch.manual_seed(seed)
+    rng = np.random.default_rng([seed, 29])
+    columns = Columns.fit(rows.numbers) if rows.numbers.shape[1] else _no_columns()
+    width = int(columns.kept.sum() + columns.gaps.sum())
+    positions = int(rows.position.max(initial=-1)) + 1
+    net = new_funnel_net(recipe, rows.sizes, width, len(rows.stages), positions)
+    net.start(torch.from_numpy(np.maximum(rows.reached.mean(axis=0), 1e-6).astype(np.float32)))
+    batch = max(16, min(recipe.batch, len(rows) // recipe.least_steps))
+    steps = -(-len(rows) // batch)
+    total = steps * recipe.epochs
+    optimiser = _optimiser(net, recipe)
+    rate = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, [group["lr"] for group in optimiser.param_groups], total + 2, pct_start=0.05, cycle_momentum=False
+    )
+    net.train()
+    step = 0
+    for _ in range(recipe.epochs):
+        order = rng.permutation(len(rows))
+        for at in range(0, len(rows), batch):
+            loss = net.loss(*_tensors(rows, columns, order[at : at + batch]))
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            rate.step()
+            step += 1
+            if step % 100 == 0 or step == total:
+                value = float(loss.detach())
+                if not np.isfinite(value):
+                    raise ShoploomError(
+                        f"the funnel's loss became {value} at step {step} of {total} ({recipe.objective} on "
+                        f"{recipe.body}); lower learning_rate ({recipe.learning_rate:g})"
+                    )
+                if progress is not None:
+                    progress(step, total, {"funnel": value})
+    return TrainedFunnel(net.eval(), columns)
+
+
+def new_funnel_net(
+    recipe: FunnelRecipe, sizes: tuple[int, ...], numbers: int, stages: int, positions: int
+) -> FunnelNet:
+    """A net with random weights."""
+    return FunnelNet(
+        sizes,
+        numbers,
+        stages,
+        positions,
+        body=recipe.body,
+        objective=recipe.objective,
+        embedding=recipe.embedding,
+        hidden=recipe.hidden,
+        dropout=recipe.dropout,
+    )
+
+
+def as_inputs(columns: Columns, numbers: F32) -> F32:
+    """(n, H) what the net reads: signed logs in standard deviations, then flags of gaps; no constant."""
+    if not numbers.shape[1]:
+        return np.zeros((len(numbers), 0), dtype=np.float32)
+    return np.ascontiguousarray(columns(numbers)[:, :-1])
+
+
+def _no_columns() -> Columns:
+    flags, values = np.zeros(0, dtype=np.bool_), np.zeros(0, dtype=np.float32)
+    return Columns(flags, flags, values, values)
+
+
+def _optimiser(net: FunnelNet, recipe: FunnelRecipe) -> torch.optim.Optimizer:
+    tables = [one for name, one in net.named_parameters() if name.endswith("table")]
+    known = {id(one) for one in tables}
+    others = [one for one in net.parameters() if id(one) not in known]
+    groups: list[dict[str, Any]] = [
+        {"params": tables, "weight_decay": recipe.decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([one for one in groups if one["params"]], lr=recipe.learning_rate)
+
+
+def _tensors(rows: Impressions, columns: Columns, at: NDArray[np.int64]) -> tuple[Tensor | None, ...]:
+    matured = None if rows.matured is None else torch.from_numpy(np.log(rows.matured[at]))
+    examined = None if rows.examined is None else torch.from_numpy(np.log(rows.examined[at]))
+    return (
+        torch.from_numpy(rows.codes[at].astype(np.int64)),
+        torch.from_numpy(as_inputs(columns, rows.numbers[at])),
+        torch.from_numpy(rows.position[at].astype(np.int64)),
+        torch.from_numpy(rows.reached[at]),
+        matured,
+        examined,
+    )
