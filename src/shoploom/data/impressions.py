@@ -53,7 +53,7 @@ class Impressions:
     position: I32
     time: F64
     matured: F32 | None = None
-    examined: F32 | None = field(default=None)
+    examined: F32 | None = None
 
     def __post_init__(self) -> None:
         n = len(self.codes)
@@ -104,6 +104,10 @@ class Impressions:
             examined=None if self.examined is None else self.examined[rows],
         )
 
+    def as_examined(self) -> Impressions:
+        """The same as if every one of them had been looked at: position and examination unknown."""
+        return replace(self, position=np.full(len(self), -1, dtype=np.int32), examined=None)
+
     def field(self, name: str) -> I32:
         """(n,) codes of a field.
 
@@ -136,3 +140,65 @@ def nested(*reached: NDArray[Any] | Sequence[float]) -> F32:
     table = np.column_stack([np.asarray(one, dtype=np.float32) for one in reached])
     found: F32 = np.maximum.accumulate(table[:, ::-1], axis=1)[:, ::-1]
     return np.ascontiguousarray(found)
+
+
+@dataclass(frozen=True)
+class ImpressionLog:
+    """A log of impressions with the moments at which they went further: the raw form, from which features are made.
+
+    Args:
+        stages: Names of the S stages after the impression.
+        customer, item, category: (n,) non-negative codes; 0 is "unknown".
+        sizes: Number of codes of customer, item and category.
+        position: (n,) from 0; -1 where unknown.
+        time: (n,) days.
+        stage_time: (n, S) days at which the stage was reached; NaN where it was not, or not yet.
+        extra: Further coded fields, name to (n,) codes and their number: device, page, and so on.
+        examined: (n,) known chance that the impression was looked at; None where that is not logged.
+
+    Raises:
+        DataError: If shapes disagree.
+    """
+
+    stages: tuple[str, ...]
+    customer: I32
+    item: I32
+    category: I32
+    sizes: tuple[int, int, int]
+    position: I32
+    time: F64
+    stage_time: F64
+    extra: dict[str, tuple[I32, int]] = field(default_factory=dict)
+    examined: F32 | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.time)
+        for name in ("customer", "item", "category", "position"):
+            if len(getattr(self, name)) != n:
+                raise DataError(f"impression log: {name} has {len(getattr(self, name))} rows, time has {n}")
+        if self.stage_time.shape != (n, len(self.stages)):
+            raise DataError(
+                f"impression log: stage_time has shape {self.stage_time.shape}, expected {(n, len(self.stages))}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def take(self, rows: NDArray[Any] | slice) -> ImpressionLog:
+        """The impressions at some positions, or where a mask is true."""
+        return replace(
+            self,
+            customer=self.customer[rows],
+            item=self.item[rows],
+            category=self.category[rows],
+            position=self.position[rows],
+            time=self.time[rows],
+            stage_time=self.stage_time[rows],
+            extra={name: (codes[rows], size) for name, (codes, size) in self.extra.items()},
+            examined=None if self.examined is None else self.examined[rows],
+        )
+
+    def known_at(self, moment: float) -> ImpressionLog:
+        """What the log held at a moment: impressions before it, and only those stages that were reached before it."""
+        kept = self.take(self.time < moment)
+        return replace(kept, stage_time=np.where(kept.stage_time < moment, kept.stage_time, np.nan))

@@ -59,13 +59,21 @@ class TrainedFunnel:
 
     @torch.no_grad()
     def predict(self, rows: Impressions) -> F64:
-        """(n, S) probabilities to reach each stage once examined, never rising along the chain."""
+        """(n, S) probabilities to be seen to reach each stage at the position, never rising along the chain.
+
+        Where position and examination are unknown: once examined.
+        """
         self.net.eval()
         parts = []
         for at in range(0, len(rows), LARGE_BATCH):
-            codes = torch.from_numpy(rows.codes[at : at + LARGE_BATCH].astype(np.int64))
-            numbers = torch.from_numpy(as_inputs(self.columns, rows.numbers[at : at + LARGE_BATCH]))
-            parts.append(self.net(codes, numbers).exp().numpy().astype(np.float64))
+            some = slice(at, at + LARGE_BATCH)
+            codes = torch.from_numpy(rows.codes[some].astype(np.int64))
+            numbers = torch.from_numpy(as_inputs(self.columns, rows.numbers[some]))
+            if rows.examined is None:
+                looked = self.net.examination(torch.from_numpy(rows.position[some].astype(np.int64)))
+            else:
+                looked = torch.from_numpy(np.log(rows.examined[some]))
+            parts.append((self.net(codes, numbers) + looked[:, None]).exp().numpy().astype(np.float64))
         return np.concatenate(parts) if parts else np.zeros((0, len(rows.stages)))
 
 

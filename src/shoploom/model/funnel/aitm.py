@@ -46,7 +46,7 @@ class Aitm(nn.Module):
     Args:
         dim: Width D of the input.
         stages: Number S.
-        hidden: Width H of the towers.
+        hidden: Width H of the towers; 0: that of the input.
         calibrator: Weight alpha of the penalty.
 
     References:
@@ -57,6 +57,7 @@ class Aitm(nn.Module):
 
     def __init__(self, dim: int, stages: int, *, hidden: int = 32, calibrator: float = 0.6) -> None:
         super().__init__()
+        hidden = hidden or dim
         self.towers = nn.ModuleList(nn.Linear(dim, hidden) for _ in range(stages))
         self.passes = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(stages - 1))
         self.transfers = nn.ModuleList(Transfer(hidden) for _ in range(stages - 1))

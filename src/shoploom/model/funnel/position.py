@@ -101,17 +101,18 @@ def position_em(
             "longer time, or shuffle a small share of the pages"
         )
     overall = float(hits.sum() / max(1.0, seen.sum()))
-    theta: F64 = np.ones(places)
-    gamma: F64 = (hits.sum(axis=1) + prior * overall) / (seen.sum(axis=1) + prior)
-    missed, shown, credit = seen - hits, np.maximum(seen.sum(axis=0), 1e-9), seen.sum(axis=1) + prior
+    theta: F64 = np.full(places, 0.5)  # 1 would stay 1 for ever
+    theta[:1] = 1.0
+    gamma: F64 = (hits.sum(axis=1) + prior * overall) / np.maximum(seen.sum(axis=1) + prior, 1e-9)
+    missed, shown, credit = seen - hits, np.maximum(seen.sum(axis=0), 1e-9), np.maximum(seen.sum(axis=1) + prior, 1e-9)
     done = 0
     for done in range(1, most_rounds + 1):
-        both = np.maximum(1 - gamma[:, None] * theta, 1e-12)
-        examined = (hits + missed * theta * (1 - gamma[:, None]) / both).sum(axis=0) / shown
-        relevant = (hits + missed * gamma[:, None] * (1 - theta) / both).sum(axis=1)
-        top = max(float(examined[0]), 1e-9) if places else 1.0
-        before, theta = theta, np.minimum(examined / top, 1.0)
-        gamma = np.clip((relevant + prior * overall) / credit * top, 1e-9, 1 - 1e-9)
+        neither = np.maximum(1 - gamma[:, None] * theta, 1e-12)
+        examined = (hits + missed * theta * (1 - gamma[:, None]) / neither).sum(axis=0) / shown
+        relevant = (hits + missed * gamma[:, None] * (1 - theta) / neither).sum(axis=1)
+        before, theta = theta, examined
+        theta[:1] = 1.0
+        gamma = np.clip((relevant + prior * overall) / credit, 1e-9, 1 - 1e-9)
         if float(np.abs(theta - before).max(initial=0.0)) < enough:
             break
     return Examined(theta, gamma, done)
