@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.judged_baskets import run_baskets
+from benchmarks.judged_funnel import run_funnel
 from benchmarks.judged_sequences import run_sequences
 from benchmarks.judged_shop import run_shop
 from benchmarks.judged_tables import run_tables
@@ -31,6 +32,7 @@ FAMILIES: Mapping[str, Callable[..., dict[str, Any]]] = {
     "next_basket": run_baskets,
     "classify": run_tables,
     "probability": run_tables,
+    "funnel": run_funnel,
 }
 
 

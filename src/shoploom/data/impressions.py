@@ -154,6 +154,7 @@ class ImpressionLog:
         time: (n,) days.
         stage_time: (n, S) days at which the stage was reached; NaN where it was not, or not yet.
         extra: Further coded fields, name to (n,) codes and their number: device, page, and so on.
+        numbers: Further numbers known at the impression, name to (n,): price, discount, and so on.
         examined: (n,) known chance that the impression was looked at; None where that is not logged.
 
     Raises:
@@ -169,6 +170,7 @@ class ImpressionLog:
     time: F64
     stage_time: F64
     extra: dict[str, tuple[I32, int]] = field(default_factory=dict)
+    numbers: dict[str, F32] = field(default_factory=dict)
     examined: F32 | None = None
 
     def __post_init__(self) -> None:
@@ -195,6 +197,7 @@ class ImpressionLog:
             time=self.time[rows],
             stage_time=self.stage_time[rows],
             extra={name: (codes[rows], size) for name, (codes, size) in self.extra.items()},
+            numbers={name: one[rows] for name, one in self.numbers.items()},
             examined=None if self.examined is None else self.examined[rows],
         )
 

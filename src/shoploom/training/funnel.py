@@ -21,6 +21,7 @@ from shoploom.model.funnel.network import FunnelNet
 
 Heard = Callable[[int, int, Mapping[str, float]], None]
 LARGE_BATCH = 65_536
+EXAMINATION_SPEED = 10.0
 
 
 @dataclass(frozen=True)
@@ -165,11 +166,14 @@ def _no_columns() -> Columns:
 
 def _optimiser(net: FunnelNet, recipe: FunnelRecipe) -> torch.optim.Optimizer:
     tables = [one for name, one in net.named_parameters() if name.endswith("table")]
-    known = {id(one) for one in tables}
+    looks = list(net.examination.parameters())
+    known = {id(one) for one in (*tables, *looks)}
     others = [one for one in net.parameters() if id(one) not in known]
     groups: list[dict[str, Any]] = [
         {"params": tables, "weight_decay": recipe.decay},
         {"params": others, "weight_decay": 0.0},
+        # a handful of numbers that every row speaks of: they may move fast
+        {"params": looks, "weight_decay": 0.0, "lr": EXAMINATION_SPEED * recipe.learning_rate},
     ]
     return torch.optim.AdamW([one for one in groups if one["params"]], lr=recipe.learning_rate)
 

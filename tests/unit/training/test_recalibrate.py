@@ -43,6 +43,7 @@ def test_isotonic_is_the_best_rising_curve() -> None:
     mean, weight = rng.random(8), rng.integers(1, 5, 8).astype(float)
     block = pooled(mean, weight)
     fitted = (np.bincount(block, weight * mean) / np.bincount(block, weight))[block]
+
     # the min-max formula of isotonic regression
     def average(low: int, high: int) -> float:
         return float(np.average(mean[low : high + 1], weights=weight[low : high + 1]))

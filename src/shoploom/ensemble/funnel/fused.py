@@ -84,9 +84,7 @@ class FusedFunnel:
             name: [auc(late.reached[:, stage], one[:, stage]) for stage in range(len(rows.stages))]
             for name, one in answers.items()
         }
-        columns = [
-            stack_weights(_logits(answers, stage), late.reached[:, stage]) for stage in range(len(rows.stages))
-        ]
+        columns = [stack_weights(_logits(answers, stage), late.reached[:, stage]) for stage in range(len(rows.stages))]
         self.weights = np.column_stack(columns)
         self.calibration = ChainCalibration.fit(
             self._stacked(answers), late.reached, self._segments(late), kind=self.calibrator

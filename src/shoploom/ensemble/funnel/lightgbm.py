@@ -59,7 +59,7 @@ class Lightgbm:
         features = _features(rows)
         params, trees, bags = (FEW, FEW_TREES, BAGS) if few else (MANY, MANY_TREES, 1)
         self.bags, self.rates = [], [float(labels.mean()) for labels in rows.reached.T]
-        for labels, rate in zip(rows.reached.T, self.rates, strict=True):
+        for labels, rate in zip(np.ascontiguousarray(rows.reached.T), self.rates, strict=True):
             fitted = []
             if 0 < rate < 1:
                 seeds = [1000 * seed + bag for bag in range(bags)]

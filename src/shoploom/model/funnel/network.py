@@ -79,9 +79,7 @@ class FunnelNet(nn.Module):
         log_seen = looked[:, None].expand_as(reached_BS)
         if log_matured_BS is not None:
             log_seen = log_seen + log_matured_BS
-        found: Tensor = self.objective.loss(
-            self.dropout(self.body(code_BF, number_BG)), Observed(reached_BS, log_seen)
-        )
+        found: Tensor = self.objective.loss(self.dropout(self.body(code_BF, number_BG)), Observed(reached_BS, log_seen))
         return found
 
     @torch.no_grad()

@@ -1,8 +1,8 @@
 """Position bias: what is further down is looked at less, whatever it is.
 
 The position-based model says P(click | item, k) = theta_k gamma_item: examination times relevance (Richardson et al.
-2007; Craswell et al. 2008, "An experimental comparison of click position-bias models", section 3). theta_0 = 1 fixes the
-scale, so that gamma is the click rate at the first place.
+2007; Craswell et al. 2008, "An experimental comparison of click position-bias models", section 3). theta_0 = 1 fixes
+the scale, so that gamma is the click rate at the first place.
 """
 
 # Shapes: B impressions, P positions, n impressions, K groups
@@ -67,8 +67,8 @@ def position_em(
     *,
     num_groups: int,
     prior: float = 1.0,
-    most_rounds: int = 2000,
-    enough: float = 1e-7,
+    most_rounds: int = 500,
+    enough: float = 1e-6,
 ) -> Examined:
     """Maximum likelihood of the position-based model by EM over counts of (group, position).
 
@@ -80,7 +80,7 @@ def position_em(
         position: (n,) from 0.
         clicked: (n,) 0 or 1.
         num_groups: K.
-        prior: Impressions at the overall rate that each group is credited with.
+        prior: Impressions at the mean relevance of all that each group is credited with.
         most_rounds: At most.
         enough: Largest change of theta at which the rounds end.
 
@@ -100,22 +100,56 @@ def position_em(
             "position bias cannot be told from relevance: no item was shown at two positions; log impressions over a "
             "longer time, or shuffle a small share of the pages"
         )
-    overall = float(hits.sum() / max(1.0, seen.sum()))
     theta: F64 = np.full(places, 0.5)  # 1 would stay 1 for ever
     theta[:1] = 1.0
-    gamma: F64 = (hits.sum(axis=1) + prior * overall) / np.maximum(seen.sum(axis=1) + prior, 1e-9)
-    missed, shown, credit = seen - hits, np.maximum(seen.sum(axis=0), 1e-9), np.maximum(seen.sum(axis=1) + prior, 1e-9)
-    done = 0
-    for done in range(1, most_rounds + 1):
+    missed, shown, weight = seen - hits, np.maximum(seen.sum(axis=0), 1e-9), seen.sum(axis=1)
+    overall = float(hits.sum() / max(1.0, weight.sum()))
+    gamma: F64 = (hits.sum(axis=1) + prior * overall) / np.maximum(weight + prior, 1e-9)
+    rounds = 0
+    while rounds < most_rounds:
+        rounds += 1
         neither = np.maximum(1 - gamma[:, None] * theta, 1e-12)
         examined = (hits + missed * theta * (1 - gamma[:, None]) / neither).sum(axis=0) / shown
         relevant = (hits + missed * gamma[:, None] * (1 - theta) / neither).sum(axis=1)
         before, theta = theta, examined
         theta[:1] = 1.0
-        gamma = np.clip((relevant + prior * overall) / credit, 1e-9, 1 - 1e-9)
+        overall = float(relevant.sum() / max(1.0, weight.sum()))
+        gamma = np.clip((relevant + prior * overall) / np.maximum(weight + prior, 1e-9), 1e-9, 1 - 1e-9)
         if float(np.abs(theta - before).max(initial=0.0)) < enough:
             break
-    return Examined(theta, gamma, done)
+    return Examined(theta, gamma, rounds)
+
+
+def theta_by_propensity(position: NDArray[Any], clicked: NDArray[Any], propensity: NDArray[Any]) -> F64:
+    """(P,) chance that each position is examined, from a log that says how likely each item was to be shown there.
+
+    Weighed by 1 / propensity, every position shows the same mixture of items, so that weighed click rates differ by
+    examination alone: theta_k = r_k / r_0 with r_k = sum(c / q) / sum(1 / q). Unlike ``position_em`` this does not
+    assume that an item is equally relevant to everybody who sees it, which personal ranking makes badly wrong.
+
+    Args:
+        position: (n,) from 0.
+        clicked: (n,) 0 or 1.
+        propensity: (n,) q above 0, of this item at this position.
+
+    Raises:
+        DataError: If a propensity is not above 0, or the first position has no click.
+
+    References:
+        Joachims et al. 2017, "Unbiased Learning-to-Rank with Biased Feedback", section 5.3 (interventions), with
+        weights in place of swaps; self-normalised as in Swaminathan and Joachims 2015.
+    """
+    if len(propensity) and not float(propensity.min()) > 0:
+        raise DataError(
+            f"propensities must be above 0, the smallest is {propensity.min():g}; leave rows out whose page was not "
+            "drawn at random"
+        )
+    weight = 1.0 / np.asarray(propensity, dtype=np.float64)
+    places = int(position.max(initial=-1)) + 1
+    rate = np.bincount(position, weight * clicked, places) / np.maximum(np.bincount(position, weight, places), 1e-300)
+    if not places or not rate[0] > 0:
+        raise DataError("the first position has no click, so that nothing can be compared with it; log more pages")
+    return np.asarray(np.minimum(rate / rate[0], 1.0))
 
 
 def ips_rate(
