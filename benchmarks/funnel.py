@@ -47,7 +47,7 @@ LEAST_SHOWN = 100
 
 
 def read(simulation: Simulation, world: World) -> tuple[ImpressionLog, F64, F64, NDArray[np.bool_], F64]:
-    """The log, (n, S) true chances to be seen to reach each stage, (n, S) once examined, examined or not, propensity."""
+    """The log, (n, S) true chances to be seen to reach each stage, (n, S) once examined, who examined, propensity."""
     parts: list[dict[str, NDArray[Any]]] = []
     for chunk in simulation.chunks(200_000):
         names = (

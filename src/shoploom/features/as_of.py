@@ -71,7 +71,7 @@ class Past:
         return np.asarray(np.where(high > low, np.asarray(times, dtype=np.float64) - first, np.nan))
 
 
-def smoothed_rate(hits: F64, shown: F64, overall: F64 | float, *, strength: float) -> F64:
+def smoothed_rate(hits: NDArray[Any], shown: NDArray[Any], overall: F64 | float, *, strength: float) -> F64:
     """(hits + strength overall) / (shown + strength): the mean of a Beta prior worth ``strength`` cases.
 
     Example:

@@ -20,16 +20,19 @@ from shoploom.errors import DataError
 from shoploom.features.as_of import Past, smoothed_rate
 
 STRENGTH = {"customer": 20.0, "item": 50.0, "category": 100.0, "customer_category": 20.0, "customer_item": 5.0}
-NEVER = 400.0
-"""Days since something that never happened."""
+NEVER = 60.0
+"""Days since something that never happened, and the most that count: longer is the same."""
+WINDOW_DAYS = 7.0
 
 
 class FunnelFeatures:
     """Counts, smoothed rates and recencies of a log.
 
-    The rate of the first stage is taken over exposure, the sum of the examination chances of the positions: an item that
-    was shown far down is not held to be dull. Later stages are rates of the stage before. Rates are smoothed to the
-    overall rate of the log (which is a number of the training period, not as of the moment), and given as logits.
+    The rate of the first stage is taken over exposure, the sum of the examination chances of the positions: an item
+    that was shown far down is not held to be dull. Later stages are rates of the stage before. Rates are smoothed to
+    the overall rate of the log (a number of the training period, not as of the moment), and given as logits. Exposure
+    itself is counted over the last ``WINDOW_DAYS``: a count since the beginning grows for ever, and a model would be
+    asked about larger ones than it has seen.
 
     Args:
         log: What had happened.
@@ -74,7 +77,7 @@ class FunnelFeatures:
             key = self._key(name, asked.customer, asked.item, asked.category)
             shown, *reached = self.past[name]
             before = shown.total(key, asked.time)[:, 0]
-            columns.append(np.log1p(before))
+            columns.append(np.log1p(shown.total(key, asked.time, window=WINDOW_DAYS)[:, 0]))
             for place, past in enumerate(reached):
                 count = past.total(key, asked.time)[:, 0]
                 rate = smoothed_rate(
@@ -83,9 +86,9 @@ class FunnelFeatures:
                 rate = np.clip(rate, 1e-6, 1 - 1e-6)
                 columns.append(np.log(rate) - np.log1p(-rate))
                 before = count
-            columns.append(np.nan_to_num(shown.since(key, asked.time), nan=NEVER))
+            columns.append(np.fmin(shown.since(key, asked.time), NEVER))
             if name.startswith("customer"):
-                columns.append(np.nan_to_num(reached[0].since(key, asked.time), nan=NEVER))
+                columns.append(np.fmin(reached[0].since(key, asked.time), NEVER))
         for cycle in (1.0, 7.0):
             angle = 2 * np.pi * np.mod(asked.time, cycle) / cycle
             columns += [np.sin(angle), np.cos(angle)]

@@ -235,7 +235,7 @@ class PairFeatures:
             np.log(pairs_of["user"] / usual),
         ]
 
-    def _pair_days(self, user: NDArray[np.int64], start: F64) -> F64:
+    def _pair_days(self, user: NDArray[np.int64], start: NDArray[Any]) -> F64:
         """(n,) days on which the user viewed anything."""
         seen = np.unique(np.column_stack([self.pairs.user, self.pairs.day]), axis=0)
         return Past(seen[:, 0], seen[:, 1] - self.shift).total(user, start)[:, 0]

@@ -117,7 +117,7 @@ def train_funnel(
     for _ in range(recipe.epochs):
         order = rng.permutation(len(rows))
         for at in range(0, len(rows), batch):
-            loss = net.loss(*_tensors(rows, columns, order[at : at + batch]))
+            loss = _loss(net, rows, columns, order[at : at + batch])
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
@@ -178,14 +178,12 @@ def _optimiser(net: FunnelNet, recipe: FunnelRecipe) -> torch.optim.Optimizer:
     return torch.optim.AdamW([one for one in groups if one["params"]], lr=recipe.learning_rate)
 
 
-def _tensors(rows: Impressions, columns: Columns, at: NDArray[np.int64]) -> tuple[Tensor | None, ...]:
-    matured = None if rows.matured is None else torch.from_numpy(np.log(rows.matured[at]))
-    examined = None if rows.examined is None else torch.from_numpy(np.log(rows.examined[at]))
-    return (
+def _loss(net: FunnelNet, rows: Impressions, columns: Columns, at: NDArray[np.int64]) -> Tensor:
+    return net.loss(
         torch.from_numpy(rows.codes[at].astype(np.int64)),
         torch.from_numpy(as_inputs(columns, rows.numbers[at])),
         torch.from_numpy(rows.position[at].astype(np.int64)),
         torch.from_numpy(rows.reached[at]),
-        matured,
-        examined,
+        None if rows.matured is None else torch.from_numpy(np.log(rows.matured[at])),
+        None if rows.examined is None else torch.from_numpy(np.log(rows.examined[at])),
     )

@@ -325,7 +325,8 @@ class ChainCalibration:
 
     def state(self) -> tuple[list[dict[str, Any]], dict[str, F64]]:
         """Settings and arrays for storage."""
-        settings, arrays = [], {}
+        settings: list[dict[str, Any]] = []
+        arrays: dict[str, F64] = {}
         for place, curve in enumerate(self.stages):
             own, parts = curve.state()
             settings.append(own)

@@ -42,7 +42,7 @@ def test_a_click_counts_from_the_moment_of_the_click() -> None:
     found = column(features, log(), "item_click_rate")
     assert found[4] == pytest.approx(np.log(expected / (1 - expected)), rel=1e-5)
     assert found[2] == pytest.approx(np.log(rate * 50 / 51 / (1 - rate * 50 / 51)), rel=1e-5)  # not clicked yet
-    assert column(features, log(), "customer_since_click") == pytest.approx([400, 400, 400, 1, 2])
+    assert column(features, log(), "customer_since_click") == pytest.approx([60, 60, 60, 1, 2])
 
 
 def test_exposure_is_what_was_looked_at() -> None:

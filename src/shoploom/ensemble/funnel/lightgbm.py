@@ -17,14 +17,14 @@ FEW_ROWS, MOST_ROWS, BAGS, MOST_CODES = 200_000, 1_500_000, 6, 64
 FEW: Final[dict[str, Any]] = {
     "objective": "binary",
     "learning_rate": 0.03,
-    "num_leaves": 4,
+    "num_leaves": 3,
     "min_data_in_leaf": 150,
     "feature_fraction": 0.3,
     "bagging_fraction": 0.7,
     "bagging_freq": 1,
     "lambda_l2": 20.0,
 }
-FEW_TREES: Final = 300
+FEW_TREES: Final = 400
 MANY: Final[dict[str, Any]] = {
     "objective": "binary",
     "learning_rate": 0.1,

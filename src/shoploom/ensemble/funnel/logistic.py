@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shoploom.data.arrays import F64
 from shoploom.data.impressions import Impressions
@@ -46,7 +47,8 @@ class Logistic:
 
     def save(self, folder: Path) -> None:
         """Weights."""
-        settings, arrays = [], {}
+        settings: list[float | None] = []
+        arrays: dict[str, NDArray[Any]] = {}
         for place, one in enumerate(self.models):
             settings.append(None if callable(one) else one)
             if callable(one):

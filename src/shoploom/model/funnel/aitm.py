@@ -85,7 +85,7 @@ class Aitm(nn.Module):
         """Set biases so that an empty input gets the mean rates (S,) of reaching each stage."""
         with torch.no_grad():
             for output, rate in zip(self.outputs, rates, strict=True):
-                output.bias.copy_(torch.logit(rate, eps=1e-4).reshape(1))  # type: ignore[operator, union-attr]
+                output.bias.copy_(torch.logit(rate, eps=1e-4).reshape(1))  # type: ignore[operator]
 
 
 def calibrator_loss(p_BS: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 All codes of all fields live in one embedding table, so that a batch is one look-up.
 """
 
-# Shapes: B impressions, F fields, G inputs that are numbers (a gap has a flag of its own), E width of embeddings, D width
+# Shapes: B impressions, F fields, G numbers, E width of embeddings, D width
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Linear(nn.Module):
 
     def forward(self, code_BF: Tensor, number_BG: Tensor) -> Tensor:
         """(B, E) sums."""
-        found = self.fields(code_BF).sum(dim=1)
+        found: Tensor = self.fields(code_BF).sum(dim=1)
         return found if self.numbers is None else found + self.numbers(number_BG)
 
 
@@ -84,7 +84,8 @@ class Mlp(nn.Module):
 
     def forward(self, code_BF: Tensor, number_BG: Tensor) -> Tensor:
         """(B, D)."""
-        return self.deep(torch.cat([self.fields(code_BF).flatten(1), number_BG], dim=1))
+        found: Tensor = self.deep(torch.cat([self.fields(code_BF).flatten(1), number_BG], dim=1))
+        return found
 
 
 class DeepFm(nn.Module):
@@ -145,7 +146,8 @@ class CrossLayer(nn.Module):
     def forward(self, x0_BD: Tensor, x_BD: Tensor) -> Tensor:
         """One cross more."""
         inner = x_BD if self.inner is None else self.inner(x_BD)
-        return x0_BD * self.outer(inner) + x_BD
+        crossed: Tensor = x0_BD * self.outer(inner) + x_BD
+        return crossed
 
 
 class DcnV2(nn.Module):

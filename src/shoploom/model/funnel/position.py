@@ -171,4 +171,4 @@ def ips_rate(
     overall = float(weight.mean()) if len(weight) else 0.0
     shown = np.bincount(group, minlength=num_groups) + prior
     total = np.bincount(group, weight, num_groups) + prior * overall
-    return np.divide(total, shown, out=np.full(num_groups, overall), where=shown > 0)
+    return np.asarray(np.divide(total, shown, out=np.full(num_groups, overall), where=shown > 0), dtype=np.float64)
