@@ -105,7 +105,8 @@ def run(world: World, settings: Settings, *, members: Sequence[str], seed: int, 
     delay = fit_delay(waited[bought], (cut - known.stage_time[:, 1])[bought])
     features = FunnelFeatures(known, theta=theta)
     train = features.impressions(known, matured=_matured(known, cut))
-    test = features.impressions(log.take(late))
+    # weights stay as they were at the cut; counts go on, and each impression sees what was before it
+    test = FunnelFeatures(log, theta=theta, overall=features.overall).impressions(log.take(late))
     if examination == "propensity":
         train, test = (
             replace(one, examined=theta[np.minimum(one.position, len(theta) - 1)].astype(np.float32))
@@ -257,8 +258,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--days", type=float, default=90.0)
     parser.add_argument("--members", default=",".join(FUNNEL))
     parser.add_argument("--workspace", type=Path, help="a workspace with a shop; else a synthetic world")
-    parser.add_argument("--products", type=int, default=2000)
-    parser.add_argument("--customers", type=int, default=2000, help="of the synthetic world")
+    parser.add_argument("--products", type=int, default=400)
+    parser.add_argument("--customers", type=int, default=300, help="of the synthetic world")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--examination", choices=("propensity", "joint"), default="propensity")
     parser.add_argument("--click-model", default="position")

@@ -38,6 +38,8 @@ class Impressions:
         matured: (n, S) in (0, 1]: the chance that the stage would have been seen by now, had it been going to happen.
             None: all of it has been seen.
         examined: (n,) known chance that the impression was looked at; None where that is not logged.
+        counted: Those of ``number_names`` that sum up earlier outcomes of the codes, which an embedding learns by
+            itself once each code has been seen often.
 
     Raises:
         DataError: If shapes disagree, a code is out of range, or a later stage is without an earlier one.
@@ -54,6 +56,7 @@ class Impressions:
     time: F64
     matured: F32 | None = None
     examined: F32 | None = None
+    counted: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.codes)

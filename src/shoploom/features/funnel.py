@@ -37,10 +37,19 @@ class FunnelFeatures:
     Args:
         log: What had happened.
         theta: (P,) chance that a position is examined; None: all are.
+        overall: (S,) rates to smooth to; None: the log's own. Whoever goes on with a longer log gives the ones that
+            the model was trained with.
         without: Keys of ``STRENGTH`` to leave out.
     """
 
-    def __init__(self, log: ImpressionLog, *, theta: F64 | None = None, without: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        log: ImpressionLog,
+        *,
+        theta: F64 | None = None,
+        overall: F64 | None = None,
+        without: Sequence[str] = (),
+    ) -> None:
         unknown = set(without) - set(STRENGTH)
         if unknown:
             raise DataError(f"no such keys to leave out: {sorted(unknown)}; there are {', '.join(STRENGTH)}")
@@ -50,7 +59,8 @@ class FunnelFeatures:
         exposure = np.where(log.position < 0, 1.0, exposure)
         reached = np.isfinite(log.stage_time)
         shown = np.concatenate([[exposure.sum()], reached.sum(axis=0)])
-        self.overall = smoothed_rate(shown[1:], np.maximum(shown[:-1], shown[1:]), 0.1, strength=1.0)
+        rates = smoothed_rate(shown[1:], np.maximum(shown[:-1], shown[1:]), 0.1, strength=1.0)
+        self.overall = rates if overall is None else overall
         self.past: dict[str, list[Past]] = {}
         for name in self.keys:
             key = self._key(name, log.customer, log.item, log.category)
@@ -115,6 +125,7 @@ class FunnelFeatures:
             asked.time,
             matured,
             asked.examined,
+            tuple(name for name in self.names if name.endswith(("_rate", "_exposure", f"_since_{self.stages[0]}"))),
         )
 
     def _key(self, name: str, customer: NDArray[Any], item: NDArray[Any], category: NDArray[Any]) -> NDArray[np.int64]:

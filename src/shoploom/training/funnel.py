@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,11 +32,14 @@ class FunnelRecipe:
         body, objective: Names in the tables of ``model.funnel``.
         embedding, hidden: Widths.
         dropout: Of the body's answer.
-        epochs: Passes over the impressions. Embeddings of ids learn by heart from the second or third one on.
+        raw: Leave out numbers that were counted from earlier outcomes: with many impressions of each code the
+            embeddings know better, and counts only tempt (simulated shop: .019 below the best AUC without them, .023
+            with them).
+        epochs: Passes over the impressions. Embeddings of ids learn by heart in later ones, but for ``decay``.
         batch: Impressions at a time; fewer where that would leave less than ``least_steps`` steps in an epoch.
         least_steps: See ``batch``.
         learning_rate: Of Adam at its peak; rises for a twentieth of the steps and falls as a cosine.
-        decay: L2 penalty on embeddings, as a share of each step (AdamW).
+        decay: Of embeddings towards 0, as a share of each step (AdamW); without it few impressions are learned by heart.
     """
 
     body: str = "mlp"
@@ -44,11 +47,12 @@ class FunnelRecipe:
     embedding: int = 8
     hidden: int = 64
     dropout: float = 0.0
-    epochs: int = 2
-    batch: int = 4096
+    raw: bool = True
+    epochs: int = 4
+    batch: int = 1024
     least_steps: int = 50
-    learning_rate: float = 3e-3
-    decay: float = 0.0
+    learning_rate: float = 1e-2
+    decay: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,9 @@ def train_funnel(
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 29])
     columns = Columns.fit(rows.numbers) if rows.numbers.shape[1] else _no_columns()
+    if recipe.raw and rows.counted:
+        other = np.array([name not in rows.counted for name in rows.number_names])
+        columns = replace(columns, kept=columns.kept & other, gaps=columns.gaps & other)
     width = int(columns.kept.sum() + columns.gaps.sum())
     positions = int(rows.position.max(initial=-1)) + 1
     net = new_funnel_net(recipe, rows.sizes, width, len(rows.stages), positions)

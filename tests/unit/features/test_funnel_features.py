@@ -51,8 +51,8 @@ def test_exposure_is_what_was_looked_at() -> None:
 
 
 def test_what_comes_later_changes_nothing() -> None:
-    whole, early = FunnelFeatures(log()), FunnelFeatures(log().known_at(12.5))
-    early.overall = whole.overall
+    early = FunnelFeatures(log().known_at(12.5))
+    whole = FunnelFeatures(log(), overall=early.overall)
     asked = log().take(np.arange(4))
     assert np.array_equal(whole.numbers(asked), early.numbers(asked))
     blind = replace(asked, stage_time=np.full((4, 2), NAN))

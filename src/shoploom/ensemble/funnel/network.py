@@ -98,11 +98,19 @@ def suited(recipe: FunnelRecipe, rows: int) -> FunnelRecipe:
     """The recipe, for as many impressions as there are."""
     if rows >= FEW or recipe.embedding <= 4:
         return recipe
-    changed = {"embedding": 4, "hidden": 32, "dropout": 0.3, "decay": 1.0, "epochs": 6, "batch": 1024}
+    changed = {
+        "learning_rate": 3e-3,
+        "embedding": 4,
+        "hidden": 32,
+        "dropout": 0.3,
+        "decay": 1.0,
+        "epochs": 6,
+        "raw": False,
+    }
     return FunnelRecipe(**(asdict(recipe) | changed))
 
 
-LINEAR: Final = Kind("linear", FunnelRecipe(body="linear", learning_rate=1e-2))
+LINEAR: Final = Kind("linear", FunnelRecipe(body="linear"))
 DEEPFM: Final = Kind("deepfm", FunnelRecipe(body="deepfm"))
 DCN: Final = Kind("dcn", FunnelRecipe(body="dcn"))
 ESMM: Final = Kind("esmm", FunnelRecipe())

@@ -45,6 +45,9 @@ class Examination(nn.Module):
         return self.log_theta()[position_B.clamp(min=0, max=len(self.raw))]
 
 
+START_ROUNDS = 100
+
+
 @dataclass(frozen=True)
 class Examined:
     """A fitted position-based model.
@@ -100,11 +103,9 @@ def position_em(
             "position bias cannot be told from relevance: no item was shown at two positions; log impressions over a "
             "longer time, or shuffle a small share of the pages"
         )
-    theta: F64 = np.full(places, 0.5)  # 1 would stay 1 for ever
-    theta[:1] = 1.0
     missed, shown, weight = seen - hits, np.maximum(seen.sum(axis=0), 1e-9), seen.sum(axis=1)
     overall = float(hits.sum() / max(1.0, weight.sum()))
-    gamma: F64 = (hits.sum(axis=1) + prior * overall) / np.maximum(weight + prior, 1e-9)
+    theta, gamma = _start(seen, hits, overall, prior)
     rounds = 0
     while rounds < most_rounds:
         rounds += 1
@@ -118,6 +119,21 @@ def position_em(
         if float(np.abs(theta - before).max(initial=0.0)) < enough:
             break
     return Examined(theta, gamma, rounds)
+
+
+def _start(seen: F64, hits: F64, overall: float, prior: float) -> tuple[F64, F64]:
+    """Near the answer, by balancing rows and columns as if clicks were rare (Poisson).
+
+    EM alone needs thousands of rounds where they are: an impression without a click tells it next to nothing.
+    """
+    theta: F64 = np.ones(seen.shape[1])
+    gamma: F64 = np.full(len(seen), overall)
+    for _ in range(START_ROUNDS):
+        gamma = np.clip((hits.sum(axis=1) + prior * overall) / np.maximum(seen @ theta + prior, 1e-9), 1e-9, 1 - 1e-6)
+        theta = hits.sum(axis=0) / np.maximum(gamma @ seen, 1e-9)
+        theta = np.clip(theta / max(float(theta[:1].sum()), 1e-9), 1e-6, 0.98)  # 1 would stay 1 for ever
+        theta[:1] = 1.0
+    return theta, gamma
 
 
 def theta_by_propensity(position: NDArray[Any], clicked: NDArray[Any], propensity: NDArray[Any]) -> F64:
