@@ -39,7 +39,7 @@ class FunnelRecipe:
         batch: Impressions at a time; fewer where that would leave less than ``least_steps`` steps in an epoch.
         least_steps: See ``batch``.
         learning_rate: Of Adam at its peak; rises for a twentieth of the steps and falls as a cosine.
-        decay: Of embeddings towards 0, as a share of each step (AdamW); without it few impressions are learned by heart.
+        decay: Of embeddings towards 0, as a share of each step (AdamW); without it ids are learned by heart.
     """
 
     body: str = "mlp"

@@ -18,6 +18,7 @@ FEW: Final[dict[str, Any]] = {
     "objective": "binary",
     "learning_rate": 0.03,
     "num_leaves": 3,
+    "num_threads": 1,
     "min_data_in_leaf": 150,
     "feature_fraction": 0.3,
     "bagging_fraction": 0.7,
