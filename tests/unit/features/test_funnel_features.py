@@ -110,6 +110,13 @@ def behaviour() -> Behaviour:
     )
 
 
+def first(rows: int) -> Behaviour:
+    """The log's first rows."""
+    whole = behaviour()
+    cut = {name: getattr(whole, name)[:rows] for name in ("user", "item", "category", "kind", "time", "day")}
+    return replace(whole, **cut)
+
+
 def test_a_pair_of_a_day_goes_as_far_as_it_got_that_day() -> None:
     pairs = viewed_pairs(behaviour(), STAGES)
     table = list(zip(pairs.day.tolist(), pairs.user.tolist(), pairs.item.tolist(), strict=True))
@@ -140,10 +147,7 @@ def test_features_of_a_pair_by_hand() -> None:
 
 def test_features_of_a_day_do_not_depend_on_what_happens_on_it_or_later() -> None:
     whole = behaviour()
-    before = Behaviour(
-        *(getattr(whole, name)[:3] for name in ("user", "item", "category", "kind")),
-        whole.kinds, whole.time[:3], whole.day[:3], whole.shift, whole.sizes,
-    )  # fmt: skip
+    before = first(3)
     asked = viewed_pairs(whole, STAGES).take(np.array([2, 3, 4]))
     assert np.array_equal(PairFeatures(whole, STAGES).numbers(asked), PairFeatures(before, STAGES).numbers(asked))
 
@@ -155,11 +159,6 @@ def test_stages_go_from_wide_to_narrow() -> None:
 
 def test_days_to_learn_from_have_a_day_before() -> None:
     assert set(PairFeatures(behaviour(), STAGES).training_pairs().day.tolist()) == {6, 7}
-    short = behaviour()
-    rows = short.day < 7
-    two = Behaviour(
-        *(getattr(short, name)[rows] for name in ("user", "item", "category", "kind")),
-        short.kinds, short.time[rows], short.day[rows], short.shift, short.sizes,
-    )  # fmt: skip
+    two = first(6)
     with pytest.raises(DataError, match="2 ordinary days; three are needed"):
         PairFeatures(two, STAGES).training_pairs()

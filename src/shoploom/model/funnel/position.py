@@ -121,7 +121,7 @@ def position_em(
     return Examined(theta, gamma, rounds)
 
 
-def _start(seen: F64, hits: F64, overall: float, prior: float) -> tuple[F64, F64]:
+def _start(seen: NDArray[Any], hits: NDArray[Any], overall: float, prior: float) -> tuple[F64, F64]:
     """Near the answer, by balancing rows and columns as if clicks were rare (Poisson).
 
     EM alone needs thousands of rounds where they are: an impression without a click tells it next to nothing.
