@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+CACHE_NUMBERS = 2**19
+"""Hidden values that are computed at once: 2 MiB of them stay in a core's cache, which is worth a fifth of the time."""
 
 
 class Experts(nn.Module):
@@ -76,14 +79,32 @@ def run_groups(groups: Sequence[Experts], x: Tensor, *, dropout: float = 0.0) ->
     return out.view(*x.shape[:-2], len(groups) * count, dim)
 
 
+def in_pieces(run: Callable[[Tensor], list[Tensor]], x: Tensor, groups: Sequence[Experts]) -> list[Tensor]:
+    """``run`` over as many rows at a time as fit into the cache.
+
+    Args:
+        run: (m, D) -> tensors (m, D), each row for itself.
+        x: (..., D).
+        groups: The experts that ``run`` computes.
+
+    Returns:
+        As many tensors (..., D).
+    """
+    rows = max(64, CACHE_NUMBERS // sum(one.num * one.hidden for one in groups))
+    flat = x.reshape(-1, x.shape[-1])
+    found = [run(piece) for piece in torch.split(flat, rows)]
+    whole = found[0] if len(found) == 1 else [torch.cat(parts) for parts in zip(*found, strict=True)]
+    return [one.view(x.shape) for one in whole]
+
+
 def mix(gates: Tensor, experts: Tensor) -> Tensor:
     """Weighted sums of experts: gates (..., E) and experts (..., E, D) give (..., D)."""
     return (gates.unsqueeze(-2) @ experts).squeeze(-2)
 
 
-def mix_all(gates: Tensor, experts: Tensor) -> Tensor:
-    """Likewise for K tasks at once: gates (..., K, E) and experts (..., E, D) give (..., K, D)."""
-    return gates @ experts
+def mix_all(gates: Tensor, experts: Tensor, x: Tensor) -> Tensor:
+    """Likewise for K tasks at once, added to x: gates (m, K, E), experts (m, E, D) and x (m, D) give (m, K, D)."""
+    return torch.baddbmm(x.unsqueeze(1).expand(-1, gates.shape[1], -1), gates, experts)
 
 
 def usage(gates: Tensor) -> Tensor:

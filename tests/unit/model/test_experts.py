@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from shoploom.model import experts
 from shoploom.model.experts import Experts, balance, mix, mix_all, run_experts, run_groups, usage
 from shoploom.model.sharing.base import of_task
 from shoploom.model.sharing.mmoe import MMoE
@@ -55,6 +56,15 @@ def test_gradients_of_batched_experts_equal_those_of_a_loop(groups):
         torch.testing.assert_close(one, two)
 
 
+@pytest.mark.parametrize(("kind", "options"), [(MMoE, {}), (PLE, {}), (PLE, {"levels": 2}), (STEM, {})])
+def test_pieces_change_nothing(kind, options, monkeypatch):
+    trunk, x = trunk_of(kind, **options), torch.randn(200, 3, DIM)
+    whole = trunk.views(x, ["a", "b"])
+    monkeypatch.setattr(experts, "CACHE_NUMBERS", 1)  # 64 rows at a time
+    for task, view in trunk.views(x, ["a", "b"]).items():
+        torch.testing.assert_close(view, whole[task])
+
+
 def test_an_expert_starts_like_a_linear_layer():
     torch.manual_seed(0)
     group = Experts(50, 40, hidden=30)
@@ -66,9 +76,10 @@ def test_an_expert_starts_like_a_linear_layer():
 
 
 def test_mixtures_are_weighted_sums():
-    gates, experts = torch.tensor([[0.25, 0.75]]), torch.tensor([[[4.0, 0.0], [0.0, 8.0]]])
-    assert mix(gates, experts).tolist() == [[1.0, 6.0]]
-    assert mix_all(torch.tensor([[[0.25, 0.75], [1.0, 0.0]]]), experts).tolist() == [[[1.0, 6.0], [4.0, 0.0]]]
+    gates, values = torch.tensor([[0.25, 0.75]]), torch.tensor([[[4.0, 0.0], [0.0, 8.0]]])
+    assert mix(gates, values).tolist() == [[1.0, 6.0]]
+    both, x = torch.tensor([[[0.25, 0.75], [1.0, 0.0]]]), torch.tensor([[10.0, 20.0]])
+    assert mix_all(both, values, x).tolist() == [[[11.0, 26.0], [14.0, 20.0]]]
 
 
 def test_usage_and_balance_show_a_gate_that_collapsed():
@@ -103,9 +114,9 @@ def test_ple_with_one_level_is_cgc():
     normed = trunk.upper.norm(x)
     for task in ("a", "b"):
         gate = (normed @ of_task(trunk.upper.gate, task).weight.T).softmax(dim=1)
-        experts = [slow(trunk.upper.shared, one, normed) for one in range(2)]
-        experts += [slow(of_task(trunk.upper.own, task), one, normed) for one in range(2)]
-        mixed = x + sum(gate[:, [place]] * one for place, one in enumerate(experts))
+        outs = [slow(trunk.upper.shared, one, normed) for one in range(2)]
+        outs += [slow(of_task(trunk.upper.own, task), one, normed) for one in range(2)]
+        mixed = x + sum(gate[:, [place]] * one for place, one in enumerate(outs))
         torch.testing.assert_close(trunk(x, task), mixed + of_task(trunk.last, task)(mixed))
 
 
@@ -139,7 +150,7 @@ def test_stem_is_a_gate_over_spaces():
     trunk, x = trunk_of(STEM), torch.randn(5, DIM)
     normed = functional.layer_norm(x, (DIM,))
     spaces = [trunk.shared_space(normed), trunk.space["a"](normed), trunk.space["b"](normed)]
-    experts = [slow(group, 0, one) for group, one in zip([trunk.shared, *trunk.own.values()], spaces, strict=True)]
+    outs = [slow(group, 0, one) for group, one in zip([trunk.shared, *trunk.own.values()], spaces, strict=True)]
     gate = trunk.gate["b"](spaces[2]).softmax(dim=1)
-    mixed = x + sum(gate[:, [place]] * one for place, one in enumerate(experts))
+    mixed = x + sum(gate[:, [place]] * one for place, one in enumerate(outs))
     torch.testing.assert_close(trunk(x, "b"), mixed + trunk.last["b"](mixed))

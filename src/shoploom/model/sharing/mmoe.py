@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from shoploom.model.experts import Experts, mix, mix_all, run_experts
+from shoploom.model.experts import Experts, in_pieces, mix_all, run_experts
 from shoploom.model.sharing.base import Sharing, adapter, of_task, part, wanted
 
 
@@ -58,21 +59,14 @@ class MMoE(Sharing):
 
     def forward(self, x: Tensor, task: str) -> Tensor:
         """The task's view."""
-        own, gate = of_task(self.own, task), of_task(self.gate, task)
-        normed = self.norm(x)
-        x = x + mix(gate(normed).softmax(dim=-1), self._experts(normed))
-        viewed: Tensor = x + own(x)
-        return viewed
+        return self.views(x, [task])[task]
 
     def views(self, x: Tensor, tasks: Sequence[str]) -> dict[str, Tensor]:
         """All views, with one pass through the experts."""
         if not tasks:
             return {}
-        own = {task: of_task(self.own, task) for task in tasks}
-        normed = self.norm(x)
-        gates = torch.stack([of_task(self.gate, task)(normed) for task in tasks], dim=-2).softmax(dim=-1)
-        mixed = x.unsqueeze(-2) + mix_all(gates, self._experts(normed))
-        return {task: one + own[task](one) for task, one in zip(tasks, mixed.unbind(dim=-2), strict=True)}
+        found = in_pieces(lambda piece: self._views(piece, tasks), x, [self.shared])
+        return dict(zip(tasks, found, strict=True))
 
     def gates(self, x: Tensor, task: str) -> Tensor:
         """(..., E)."""
@@ -91,5 +85,11 @@ class MMoE(Sharing):
         """The last layer of the experts."""
         return [self.shared.second, self.shared.second_bias]
 
-    def _experts(self, normed: Tensor) -> Tensor:
-        return run_experts([self.shared], normed, dropout=self.dropout if self.training else 0.0)
+    def _views(self, x: Tensor, tasks: Sequence[str]) -> list[Tensor]:
+        """Of rows x (m, D)."""
+        normed = self.norm(x)
+        weight = torch.cat([of_task(self.gate, task).get_parameter("weight") for task in tasks])
+        gates = functional.linear(normed, weight).view(-1, len(tasks), self.shared.num).softmax(dim=-1)
+        experts = run_experts([self.shared], normed, dropout=self.dropout if self.training else 0.0)
+        mixed = mix_all(gates, experts, x).unbind(dim=1)
+        return [one + of_task(self.own, task)(one) for task, one in zip(tasks, mixed, strict=True)]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from shoploom.model.experts import Experts, mix, run_experts, run_groups
+from shoploom.model.experts import Experts, in_pieces, mix, run_experts, run_groups
 from shoploom.model.sharing.base import Sharing, adapter, of_task, part, wanted
 
 
@@ -67,10 +67,10 @@ class PLE(Sharing):
 
     def views(self, x: Tensor, tasks: Sequence[str]) -> dict[str, Tensor]:
         """All views, with one pass through the experts."""
-        last = {task: of_task(self.last, task) for task in tasks}
-        chance = self.dropout if self.training else 0.0
-        mixed = self.upper.views(self._inputs(x, tasks), tasks, chance)
-        return {task: one + last[task](one) for task, one in mixed.items()}
+        if not tasks:
+            return {}
+        found = in_pieces(lambda piece: self._views(piece, tasks), x, self.upper.groups(tasks))
+        return dict(zip(tasks, found, strict=True))
 
     def gates(self, x: Tensor, task: str) -> Tensor:
         """(..., E) of the last level: the shared experts, then the task's own."""
@@ -89,6 +89,11 @@ class PLE(Sharing):
     def last_shared(self) -> list[nn.Parameter]:
         """The last layer of the shared experts."""
         return [self.upper.shared.second, self.upper.shared.second_bias]
+
+    def _views(self, x: Tensor, tasks: Sequence[str]) -> list[Tensor]:
+        """Of rows x (m, D)."""
+        mixed = self.upper.views(self._inputs(x, tasks), tasks, self.dropout if self.training else 0.0)
+        return [one + of_task(self.last, task)(one) for task, one in mixed.items()]
 
     def _inputs(self, x: Tensor, tasks: Sequence[str]) -> dict[str, Tensor]:
         """What the last level reads for each task, and under the empty name what its shared experts read."""
@@ -119,7 +124,7 @@ class _Level(nn.Module):
 
     def views(self, inputs: dict[str, Tensor], tasks: Sequence[str], chance: float) -> dict[str, Tensor]:
         """Every task's mixture of shared and own experts, each group reading its own input."""
-        groups = [self.shared, *(self._own(task) for task in tasks)]
+        groups = self.groups(tasks)
         first = inputs[""]
         if all(one is first for one in inputs.values()):
             experts = run_experts(groups, self.norm(first), dropout=chance)
@@ -134,9 +139,13 @@ class _Level(nn.Module):
         """As ``views`` for one input, and under the empty name a mixture of all experts of all tasks."""
         assert self.shared_gate is not None
         normed = self.norm(x)
-        experts = run_experts([self.shared, *(self._own(task) for task in known)], normed, dropout=chance)
+        experts = run_experts(self.groups(known), normed, dropout=chance)
         found = {"": x + mix(self.shared_gate(normed).softmax(dim=-1), experts)}
         return found | {task: x + self._mixed(x, experts, task, known.index(task)) for task in tasks}
+
+    def groups(self, tasks: Sequence[str]) -> list[Experts]:
+        """The shared experts, then those of some tasks."""
+        return [self.shared, *(self._own(task) for task in tasks)]
 
     def _mixed(self, x: Tensor, experts: Tensor, task: str, place: int) -> Tensor:
         """Experts (..., all, D), of which the first ``num`` are shared and ``place`` counts groups after those."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from shoploom.model.experts import Experts, mix, run_groups
+from shoploom.model.experts import Experts, in_pieces, mix, run_groups
 from shoploom.model.sharing.base import Sharing, adapter, of_task, part, wanted
 
 
@@ -68,17 +68,13 @@ class STEM(Sharing):
 
     def views(self, x: Tensor, tasks: Sequence[str]) -> dict[str, Tensor]:
         """All views, with one pass through the experts."""
-        last = {task: of_task(self.last, task) for task in tasks}
-        spaces = self._spaces(x)
-        groups = [self.shared, *(self._own(task) for task in self.tasks)]
-        experts = run_groups(groups, spaces, dropout=self.dropout if self.training else 0.0)
-        found = {}
+        if not tasks:
+            return {}
         for task in tasks:
-            moved = self._moved(task, x.device)
-            gates = self._shares(spaces, task)
-            mixed = x + mix(gates, torch.where(moved[:, None], experts, experts.detach()))
-            found[task] = mixed + last[task](mixed)
-        return found
+            of_task(self.last, task)
+        groups = [self.shared, *(self._own(task) for task in self.tasks)]
+        found = in_pieces(lambda piece: self._views(piece, groups, tasks), x, groups)
+        return dict(zip(tasks, found, strict=True))
 
     def gates(self, x: Tensor, task: str) -> Tensor:
         """(..., E): the shared experts, then every task's, in the order of the tasks."""
@@ -97,6 +93,18 @@ class STEM(Sharing):
     def last_shared(self) -> list[nn.Parameter]:
         """The last layer of the shared experts."""
         return [self.shared.second, self.shared.second_bias]
+
+    def _views(self, x: Tensor, groups: Sequence[Experts], tasks: Sequence[str]) -> list[Tensor]:
+        """Of rows x (m, D); gradients stop at the experts of other tasks."""
+        spaces = self._spaces(x)
+        experts = run_groups(groups, spaces, dropout=self.dropout if self.training else 0.0)
+        found = []
+        for task in tasks:
+            moved = self._moved(task, x.device)
+            live = torch.where(moved[:, None], experts, experts.detach())
+            mixed = x + mix(self._shares(spaces, task), live)
+            found.append(mixed + of_task(self.last, task)(mixed))
+        return found
 
     def _spaces(self, x: Tensor) -> Tensor:
         """(..., S, D): x in the shared space and in each task's."""
