@@ -2,7 +2,8 @@
 
 Both compute the same function with the same weights, which is checked first. They take turns, so that what else the
 machine does hits both; ``--clock cpu`` counts the time of the process, which other work hardly touches. The default
-is the customer trunk of size ``small``: width 64, four experts, five tasks. Prints one JSON object.
+is the customer trunk of size ``small``: width 64, four experts, five tasks, and a residual of its own for each task,
+which both compute alike; ``--rank 0`` leaves those out. Prints one JSON object.
 
     python -m benchmarks.experts --batch 4096 --dim 64 --num 4 --tasks 5
 """
@@ -35,7 +36,7 @@ class Loop(nn.Module):
             for _ in range(group.num)
         )
         self.gates = nn.ModuleList(nn.Linear(group.dim, group.num, bias=False) for _ in tasks)
-        self.own = nn.ModuleList(of_task(fused.own, name) for name in tasks)
+        self.own = nn.ModuleList(of_task(fused.own, name) for name in tasks if fused.own)
         with torch.no_grad():
             for place, expert in enumerate(self.experts):
                 assert isinstance(expert, nn.Sequential)
@@ -54,18 +55,18 @@ class Loop(nn.Module):
         normed = self.norm(x)
         outs = [expert(normed) for expert in self.experts]
         views = []
-        for gate, own in zip(self.gates, self.own, strict=True):
+        for number, gate in enumerate(self.gates):
             shares = gate(normed).softmax(dim=-1)
             mixed = x
             for place, out in enumerate(outs):
                 mixed = mixed + shares[:, place : place + 1] * out
-            views.append(mixed + own(mixed))
+            views.append(mixed + self.own[number](mixed) if len(self.own) else mixed)
         return views
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    sizes = {"batch": 4096, "dim": 64, "hidden": 0, "num": 4, "tasks": 5, "rounds": 40, "threads": 1}
+    sizes = {"batch": 4096, "dim": 64, "hidden": 0, "num": 4, "tasks": 5, "rank": 16, "rounds": 40, "threads": 1}
     for name, value in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
@@ -74,7 +75,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
     tasks = [f"task{place}" for place in range(given.tasks)]
-    fused = MMoE(given.dim, tasks=tasks, num=given.num, hidden=given.hidden, dropout=0.0)
+    fused = MMoE(given.dim, tasks=tasks, num=given.num, hidden=given.hidden, rank=given.rank, dropout=0.0)
     loop = Loop(fused, tasks)
     x = torch.randn(given.batch, given.dim, requires_grad=True)
     ways: dict[str, Callable[[], list[Tensor]]] = {

@@ -15,7 +15,13 @@ from shoploom.model.sharing.base import Sharing
 
 TASKS = ["churn", "never married", "keys"]
 DIM = 8
-SCHEMES = [*((name, {}) for name in SHARING), ("ple", {"levels": 2}), ("mmoe", {"num": 1}), ("stem", {"num": 3})]
+SCHEMES = [
+    *((name, {}) for name in SHARING),
+    ("ple", {"levels": 2}),
+    ("mmoe", {"num": 1}),
+    ("mmoe", {"rank": 0}),
+    ("stem", {"num": 3}),
+]
 
 
 def test_there_are_schemes():

@@ -25,7 +25,7 @@ class MMoE(Sharing):
         tasks: Names of the tasks.
         num: Number of experts E.
         hidden: Width of each expert; 0: D.
-        rank: Of each task's own residual.
+        rank: Of each task's own residual; 0: none, the heads are the towers, as in the paper.
         dropout: Inside the experts.
 
     Shape:
@@ -50,12 +50,12 @@ class MMoE(Sharing):
         super().__init__()
         wanted("num", num, 1, 256)
         wanted("hidden", hidden, 0, 65536)
-        wanted("rank", rank, 1, 4096)
+        wanted("rank", rank, 0, 4096)
         self.dropout = dropout
         self.norm = nn.LayerNorm(dim)
         self.shared = Experts(num, dim, hidden=hidden or dim)
         self.gate = nn.ModuleDict({part(name): nn.Linear(dim, num, bias=False) for name in tasks})
-        self.own = nn.ModuleDict({part(name): adapter(dim, rank) for name in tasks})
+        self.own = nn.ModuleDict({part(name): adapter(dim, rank) for name in tasks} if rank else {})
 
     def forward(self, x: Tensor, task: str) -> Tensor:
         """The task's view."""
@@ -79,7 +79,8 @@ class MMoE(Sharing):
 
     def own_parameters(self, task: str) -> list[nn.Parameter]:
         """The task's gate and residual."""
-        return [*of_task(self.gate, task).parameters(), *of_task(self.own, task).parameters()]
+        own = of_task(self.own, task).parameters() if self.own else ()
+        return [*of_task(self.gate, task).parameters(), *own]
 
     def last_shared(self) -> list[nn.Parameter]:
         """The last layer of the experts."""
@@ -91,5 +92,7 @@ class MMoE(Sharing):
         weight = torch.cat([of_task(self.gate, task).get_parameter("weight") for task in tasks])
         gates = functional.linear(normed, weight).view(-1, len(tasks), self.shared.num).softmax(dim=-1)
         experts = run_experts([self.shared], normed, dropout=self.dropout if self.training else 0.0)
-        mixed = mix_all(gates, experts, x).unbind(dim=1)
+        mixed = list(mix_all(gates, experts, x).unbind(dim=1))
+        if not self.own:
+            return mixed
         return [one + of_task(self.own, task)(one) for task, one in zip(tasks, mixed, strict=True)]
