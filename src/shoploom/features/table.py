@@ -101,8 +101,8 @@ class TablePipeline:
     Example:
         >>> frame = pl.DataFrame({"price": [1.0, 2.0, None], "colour": ["red", "red", "blue"]})
         >>> pipeline = TablePipeline().fit(frame, fewest=1)
-        >>> pipeline.transform(frame).codes[:, 0].tolist()
-        [2, 2, 3]
+        >>> pipeline.transform(frame).codes[:, 0].tolist()  # blue is the first, red the second
+        [3, 3, 2]
     """
 
     def __init__(self, buckets: int = 2**17) -> None:
