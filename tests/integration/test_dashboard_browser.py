@@ -58,10 +58,12 @@ def running(workspace: Workspace) -> Iterator[str]:
     end = time.monotonic() + 30
     while not server.started and time.monotonic() < end:
         time.sleep(0.02)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(30)
-    workspace.close()
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        workspace.close()
 
 
 def test_a_person_finds_a_customer_a_product_and_another_version(browser: Any, address: str) -> None:
