@@ -45,7 +45,8 @@ def run_tables(
     train = pl.concat([_table(folder, name) for name in ("train", "valid") if name in task["tables"]])
     inputs = _table(folder, "test_inputs")
     members = [TABLES.load(name)() for name in TABLES if name in (*SERVING, *models)]
-    model = FusedTable(members, say=told_on_stderr).fit(train, labels=labels, leave_out=[key], seed=seed)
+    alone = [Network.name if name == SHARED else name for name in models]
+    model = FusedTable(members, alone=alone, say=told_on_stderr).fit(train, labels=labels, leave_out=[key], seed=seed)
     logits = model.member_logits(inputs)
     for name in models:
         only = Network.name if name == SHARED else "" if name == SERVED else name

@@ -146,8 +146,13 @@ class TablePipeline:
             counts = _strings(changing[name]).drop_nulls().value_counts().sort("count", changing[name].name)
             frequent = counts.filter(pl.col("count") >= fewest)[:, 0]
             self.vocabularies[name] = Vocabulary(frequent.sort().to_list())
-        if texts := self._named("text"):
+        texts = self._named("text")
+        if texts:
             self._fit_texts(_joined(changing, texts), seed)
+        if not self.roles.keys() - set(texts) and not self.shape.tokens:
+            raise DataError(
+                f"no word of {', '.join(texts)} is in two rows; nothing can be learned: give more rows or columns"
+            )
         return self
 
     def _named(self, role: Role) -> list[str]:
@@ -364,9 +369,9 @@ def _basis(texts: sp.csr_matrix, seed: int) -> F32:
     """(V, S) right singular vectors of the texts."""
     from sklearn.utils.extmath import randomized_svd
 
-    size = min(FACTORS, min(texts.shape) - 1)
-    if size < 1:
-        return np.zeros((texts.shape[1], 0), dtype=np.float32)
+    if not texts.shape[1]:
+        return np.zeros((0, 0), dtype=np.float32)
+    size = min(FACTORS, max(1, min(texts.shape) - 1))
     _, _, found = randomized_svd(texts, size, n_iter=2, random_state=seed)
     return np.ascontiguousarray(found.T.astype(np.float32))
 

@@ -49,9 +49,11 @@ class TableRecipe:
         held: Share of the rows held out for early stopping, where no rows are given.
         weights: Weight of each label's loss; 1 where not named.
         dim: Width of the trunk.
-        width, text_width: Of embeddings of columns and of texts.
+        width, text_width, token_width: Of embeddings of columns, of the factors of texts, and of their tokens (0: only
+            the linear path reads tokens).
         crosses: Layers of crosses; 0 for none.
         dropout: In body and trunk.
+        token_dropout: Of the tokens of texts.
         norm: ``layer``, ``batch`` or ``none``.
         sharing: Name of the sharing scheme.
         wide: Whether there is a linear path.
@@ -70,9 +72,11 @@ class TableRecipe:
     weights: Mapping[str, float] = field(default_factory=dict)
     dim: int = 128
     width: int = 8
-    text_width: int = 96
+    text_width: int = 64
+    token_width: int = 0
     crosses: int = 2
     dropout: float = 0.2
+    token_dropout: float = 0.3
     norm: Norm = "layer"
     sharing: str = "shared_bottom"
     wide: bool = True
@@ -104,7 +108,9 @@ def new_table_net(shape: TableShape, classes: Mapping[str, int], recipe: TableRe
     """
     torch.manual_seed(seed)
     tasks = [task_name(place) for place in range(len(classes))]
-    fields = Fields(shape, width=recipe.width, text_width=recipe.text_width, dropout=recipe.dropout)
+    fields = Fields(
+        shape, width=recipe.width, text_width=recipe.text_width, token_width=recipe.token_width, dropout=recipe.dropout
+    )
     return TableNet(
         fields=fields,
         crosses=[CrossLayer(fields.width) for _ in range(recipe.crosses)],
@@ -112,6 +118,7 @@ def new_table_net(shape: TableShape, classes: Mapping[str, int], recipe: TableRe
         trunk=SHARING.load(recipe.sharing)(recipe.dim, tasks=tasks, dropout=recipe.dropout),
         heads={label: nn.Linear(recipe.dim, count) for label, count in classes.items()},
         wide=WidePath(fields, shape, sum(classes.values())) if recipe.wide else None,
+        token_dropout=recipe.token_dropout,
     )
 
 
@@ -226,6 +233,7 @@ def as_batch(view: TableView) -> TableBatch:
         tokens=torch.from_numpy(view.texts.indices.astype(np.int64)),
         weights=torch.from_numpy(view.texts.data.astype(np.float32)),
         offsets=torch.from_numpy(view.texts.indptr[:-1].astype(np.int64)),
+        factors=torch.from_numpy(view.factors),
     )
 
 

@@ -103,6 +103,9 @@ def test_an_empty_table_and_one_of_constants_are_refused():
         TablePipeline().fit(inputs().head(0))
     with pytest.raises(DataError, match="no input column changes: constant"):
         TablePipeline().fit(pl.DataFrame({"constant": [1, 1, 1]}))
+    strange = [f"{chr(97 + i) * 9} {chr(97 + i) * 7}" for i in range(20)]
+    with pytest.raises(DataError, match="no word of title is in two rows"):
+        TablePipeline().fit(pl.DataFrame({"title": strange}))
 
 
 def test_a_missing_column_and_bytes_are_named():

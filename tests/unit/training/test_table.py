@@ -179,3 +179,14 @@ def test_a_cross_layer_is_its_equation():
     x0, x = torch.randn(2, 3), torch.randn(2, 3)
     expected = x0.numpy() * (x.numpy() @ layer.linear.weight.detach().numpy().T + layer.linear.bias.detach().numpy())
     np.testing.assert_allclose(layer(x0, x).detach().numpy(), expected + x.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_tokens_are_left_out_in_training_only_and_one_shared_word_is_enough():
+    frame = pl.DataFrame({"title": ["common text a"] * 20 + ["other lines bb"] * 20, "y": [0] * 20 + [1] * 20})
+    model = train_table(frame, ["y"], replace(QUICK, epochs=30, token_dropout=0.5, held=0.0))
+    first, again = model.predict(frame)["y"], model.predict(frame)["y"]
+    np.testing.assert_array_equal(first, again)
+    assert (first.argmax(axis=1) == frame["y"].to_numpy()).all()
+    view = model.pipeline.transform(frame.drop("y"))
+    model.net.train()
+    assert not torch.equal(model.net(as_batch(view))["y"][0], model.net(as_batch(view))["y"][0])

@@ -40,17 +40,24 @@ class FusedTable:
     Args:
         members: Unfitted; by default one of each name in ``SERVING``.
         folds: Parts of the rows; every member answers for each part having seen the others only.
+        alone: Members that will answer by themselves, too, for comparison, and choose their own offsets for that.
         say: Told what is going on and what looks wrong, such as a column that gives a label away.
     """
 
     def __init__(
-        self, members: Sequence[TableMember] | None = None, *, folds: int = FOLDS, say: Said | None = None
+        self,
+        members: Sequence[TableMember] | None = None,
+        *,
+        folds: int = FOLDS,
+        alone: Sequence[str] = (),
+        say: Said | None = None,
     ) -> None:
         if folds < 2:
             raise UsageError(f"folds={folds}: at least 2 are needed to see what members say about unseen rows")
         chosen = [TABLES.load(name)() for name in SERVING] if members is None else list(members)
         self.fitted: dict[str, list[TableMember]] = {one.name: [one] for one in chosen}
         self.folds = folds
+        self.alone = tuple(alone)
         self.say: Said = say or (lambda line: None)
         self.pipeline = TablePipeline()
         self.classes: dict[str, tuple[str, ...]] = {}
@@ -89,10 +96,11 @@ class FusedTable:
             told = {name: one[label][rows] for name, one in unseen.items() if label in one}
             found = fit_weights(list(told.values()), codes)
             self.weights[label] = dict(zip(told, found.tolist(), strict=True))
-            self.scales[label] = {name: float(fit_weights([one], codes)[0]) for name, one in told.items()}
             self.offsets[label] = {"": choose_offsets(blended(told, self.weights[label]), codes, seed=seed)}
-            for name, one in told.items():
-                alone = blended({name: one}, self.scales[label])
+            for name in [one for one in self.alone if one in told]:
+                scale = {name: float(fit_weights([told[name]], codes)[0])}
+                self.scales.setdefault(label, {}).update(scale)
+                alone = blended({name: told[name]}, scale)
                 self.offsets[label][name] = choose_offsets(alone, codes, seed=seed)
         return self
 
@@ -122,7 +130,8 @@ class FusedTable:
         self.seconds[name] = time.perf_counter() - start
         self.say(f"{name}: {self.seconds[name]:.0f} s")
         order = np.argsort(np.concatenate([np.flatnonzero(fold == one) for one in range(self.folds)]))
-        return {label: np.concatenate([part[label] for part in parts])[order] for label in parts[0]}
+        shared = [label for label in parts[0] if all(label in part for part in parts)]
+        return {label: np.concatenate([part[label] for part in parts])[order] for label in shared}
 
     def member_logits(self, frame: pl.DataFrame) -> dict[str, Logits]:
         """What each member says about the rows, the mean of its copies."""
@@ -138,11 +147,11 @@ class FusedTable:
         return self.decided(self.fused(self.member_logits(frame)))
 
     def fused(self, logits: Mapping[str, Logits], *, only: str = "") -> dict[str, F64]:
-        """Probabilities from the members' logits, or from those of one member where it knows the label."""
+        """Probabilities from the members' logits, or from those of one of ``alone`` where it knows the label."""
         found = {}
         for label, weights in self.weights.items():
             told = {name: one[label] for name, one in logits.items() if name in weights and label in one}
-            if only in told:
+            if only in self.scales.get(label, {}):
                 told, weights = {only: told[only]}, self.scales[label]
             found[label] = blended(told, weights)
         return found
