@@ -89,8 +89,8 @@ def _by_class(logs: F64, codes: NDArray[np.int64]) -> F64:
             at = np.arange(len(rows))
             other, rival = near[rows, best], lifted_values[at, best]
             before, true = predicted[rows], codes[rows]
-            rest_hits = hits - np.bincount(true[before == true], minlength=count)
-            rest_named = named - np.bincount(before, minlength=count)
+            rest_hits = (hits - np.bincount(true[before == true], minlength=count)).astype(np.float64)
+            rest_named = (named - np.bincount(before, minlength=count)).astype(np.float64)
 
             def outcome(
                 step: float,
