@@ -76,8 +76,7 @@ def bakeoff(
     rows = table(runs, tasks, reference)
     _print(out, rows, tasks, reference, plan)
     out.wrote(folder)
-    best = max(rows, key=lambda row: row.gain[0] if math.isfinite(row.gain[0]) else -math.inf)
-    out.next(f"shoploom train {_as_settings(best, runs)}{option_text(workspace)}")
+    out.next(f"shoploom train {_as_settings(_winner(rows, reference), runs)}{option_text(workspace)}")
     out.done(
         plan={**asdict(plan), "tasks": list(tasks)},
         reference={"sharing": reference[0], "method": reference[1]},
@@ -135,6 +134,12 @@ def _print(out: Output, rows: Sequence[Row], tasks: Mapping[str, Task], referenc
         f"{reference[0]}. The search for weights took steps of its own: {plan.trials} short runs and some long ones a "
         "scheme, which the times above do not hold."
     )
+
+
+def _winner(rows: Sequence[Row], reference: tuple[str, str]) -> Row:
+    """The contender with the highest gain among those that gain more than two standard errors; else the reference."""
+    clear = [row for row in rows if row.gain[0] > 2 * row.gain[1]]
+    return max(clear, key=lambda row: row.gain[0], default=next(r for r in rows if (r.sharing, r.method) == reference))
 
 
 def _with_error(mean: float, error: float, *, signed: bool = False) -> str:

@@ -151,6 +151,17 @@ def test_the_table_pairs_seeds_and_knows_which_way_is_better():
     assert famo.seconds == 3.0
 
 
+def test_only_a_clear_gain_is_recommended():
+    from shoploom.commands.bakeoff import _winner
+
+    tasks = {"churn": Churn()}
+    runs = [run_of(seed, 0.5, 0.0) for seed in range(3)]
+    runs += [run_of(seed, one, 0.0, method="lucky") for seed, one in enumerate((0.7, 0.5, 0.5))]
+    assert _winner(table(runs, tasks, ("ple", "static")), ("ple", "static")).method == "static"
+    runs += [run_of(seed, one, 0.0, method="steady") for seed, one in enumerate((0.52, 0.53, 0.52))]
+    assert _winner(table(runs, tasks, ("ple", "static")), ("ple", "static")).method == "steady"
+
+
 def test_one_seed_has_no_error_and_no_clear_difference():
     (row, other) = table(
         [run_of(0, 0.5, 0.4), run_of(0, 0.6, 0.4, method="dwa")], {"churn": Churn()}, ("ple", "static")
