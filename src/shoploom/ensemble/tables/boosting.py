@@ -32,6 +32,7 @@ class Forest:
 
     Args:
         categories: Places of the categories that are read: not those that are numbers as well.
+        ordered: Whether a split of a category is a threshold of its codes, instead of a set of them.
         trees: By label.
         classes: By label, how many there are, and the codes that had rows, of which alone the booster knows.
     """
@@ -41,8 +42,11 @@ class Forest:
         categories: Sequence[int] = (),
         trees: Mapping[str, Trees] | None = None,
         classes: Mapping[str, tuple[int, list[int]]] | None = None,
+        *,
+        ordered: bool = False,
     ) -> None:
         self.categories = list(categories)
+        self.ordered = ordered
         self.trees = dict(trees or {})
         self.classes = dict(classes or {})
 
@@ -56,6 +60,7 @@ class Forest:
         *,
         rounds: int,
         seed: int,
+        ordered: bool = False,
         held: Held | None = None,
     ) -> Self:
         """Boost or grow.
@@ -67,9 +72,11 @@ class Forest:
             params: LightGBM's; of few columns each tree sees more than ``feature_fraction``.
             rounds: For two classes; K classes have 2 rounds / K.
             seed: Of bagging.
+            ordered: Whether codes of categories are thresholded.
             held: Rows for early stopping.
         """
-        forest = cls([place for place, name in enumerate(shape.categories) if name not in shape.numbers])
+        own = [place for place, name in enumerate(shape.categories) if name not in shape.numbers]
+        forest = cls(own, ordered=ordered)
         columns = forest._dense(view)
         other = forest._dense(held[0]) if held is not None else None
         numbers, width = view.numbers.shape[1], columns.shape[1]
@@ -85,8 +92,8 @@ class Forest:
             stop = None
             if held is not None and other is not None:
                 asked = np.flatnonzero(np.isin(held[1].codes[label], present))
-                own = np.searchsorted(present, held[1].codes[label][asked])
-                stop = (other[asked], own) if len(asked) else None
+                targets = np.searchsorted(present, held[1].codes[label][asked])
+                stop = (other[asked], targets) if len(asked) else None
             forest.classes[label] = (len(labels.classes[label]), present.tolist())
             forest.trees[label] = Trees.train(
                 columns[known],
@@ -94,7 +101,7 @@ class Forest:
                 rounds=max(10, 2 * rounds // count),
                 seed=seed,
                 params=options | objective,
-                categorical=range(numbers, numbers + len(forest.categories)),
+                categorical=() if ordered else range(numbers, numbers + len(forest.categories)),
                 held=stop,
             )
         return forest
@@ -118,7 +125,9 @@ class Forest:
 
     def save(self, folder: Path) -> None:
         """LightGBM's text format, one file per label."""
-        save_state(folder, {"classes": list(self.classes.items()), "categories": self.categories})
+        save_state(
+            folder, {"classes": list(self.classes.items()), "categories": self.categories, "ordered": self.ordered}
+        )
         for place, one in enumerate(self.trees.values()):
             one.save(folder / f"trees_{place}.txt")
 
@@ -128,4 +137,4 @@ class Forest:
         settings, _ = load_state(folder)
         classes = {label: (count, present) for label, (count, present) in settings["classes"]}
         trees = {label: Trees.load(folder / f"trees_{place}.txt") for place, label in enumerate(classes)}
-        return cls(settings["categories"], trees, classes)
+        return cls(settings["categories"], trees, classes, ordered=settings["ordered"])
