@@ -12,6 +12,7 @@ from shoploom.features.pipeline import NUM_VISIT_NUMBERS, FeaturePipeline
 from shoploom.model.choose import make_sharing
 from shoploom.model.encoders.customer import CustomerEncoder
 from shoploom.model.encoders.item import ItemEncoder
+from shoploom.model.encoders.own import OwnItemView
 from shoploom.model.heads import HEADS
 from shoploom.model.multitask import MultiTaskModel
 
@@ -86,13 +87,7 @@ class ModelSpec:
 def build_model(spec: ModelSpec, pipeline: FeaturePipeline) -> MultiTaskModel:
     """Fresh weights; seed torch first."""
     size = SIZES[spec.size]
-    items = ItemEncoder(
-        num_ids=spec.num_ids,
-        level_sizes=[len(one) for one in pipeline.items.levels],
-        num_brands=len(pipeline.items.brands),
-        buckets=pipeline.items.buckets,
-        dim=size.dim,
-    )
+    items = _item_encoder(pipeline, size, spec.num_ids)
     customers = CustomerEncoder(
         dim=size.dim,
         num_numbers=NUM_VISIT_NUMBERS,
@@ -112,7 +107,22 @@ def build_model(spec: ModelSpec, pipeline: FeaturePipeline) -> MultiTaskModel:
         for space in spaces
     }
     heads = {name: _head(one, pipeline, size, spec.dropout) for name, one in spec.heads.items()}
-    return MultiTaskModel(items=items, customers=customers, trunks=trunks, heads=heads)
+    views = {
+        name: OwnItemView(_item_encoder(pipeline, size, 0))
+        for name, one in spec.heads.items()
+        if one.space == "product"
+    }
+    return MultiTaskModel(items=items, customers=customers, trunks=trunks, heads=heads, views=views)
+
+
+def _item_encoder(pipeline: FeaturePipeline, size: Size, num_ids: int) -> ItemEncoder:
+    return ItemEncoder(
+        num_ids=num_ids,
+        level_sizes=[len(one) for one in pipeline.items.levels],
+        num_brands=len(pipeline.items.brands),
+        buckets=pipeline.items.buckets,
+        dim=size.dim,
+    )
 
 
 def _head(spec: HeadSpec, pipeline: FeaturePipeline, size: Size, dropout: float) -> nn.Module:

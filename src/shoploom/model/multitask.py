@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from shoploom.model.encoders.customer import CustomerEncoder, CustomerState, VisitBatch
 from shoploom.model.encoders.item import ItemBatch, ItemEncoder
+from shoploom.model.encoders.own import OwnItemView
 from shoploom.model.sharing.base import Sharing
 
 
@@ -25,6 +26,7 @@ class MultiTaskModel(nn.Module):
         customers: Encodes customers as of moments.
         trunks: By sample space (``customer``, ``product``, ``block``).
         heads: By task name.
+        views: By task name, readings of products of its own; tasks without one read the shared vectors.
 
     Example:
         >>> model = MultiTaskModel(items=item_encoder, customers=encoder, trunks=trunks, heads=heads)  # doctest: +SKIP
@@ -38,18 +40,30 @@ class MultiTaskModel(nn.Module):
         customers: CustomerEncoder,
         trunks: Mapping[str, Sharing],
         heads: Mapping[str, nn.Module],
+        views: Mapping[str, OwnItemView] | None = None,
     ) -> None:
         super().__init__()
         self.items = items
         self.customers = customers
         self.trunks = nn.ModuleDict(trunks)
         self.heads = nn.ModuleDict(heads)
+        self.views = nn.ModuleDict(views or {})
         self.taste = nn.Linear(items.dim, items.dim, bias=False)
 
     def encode_items(self, batch: ItemBatch, hide: frozenset[str] = frozenset(), *, keep_ids: bool = False) -> Tensor:
         """Item vectors (n, D), without the fields that a task must not see; see ``ItemEncoder.forward``."""
         vectors: Tensor = self.items(batch, hide, keep_ids=keep_ids)
         return vectors
+
+    def encode_items_for(
+        self, task: str, batch: ItemBatch, hide: frozenset[str] = frozenset(), *, keep_ids: bool = False
+    ) -> Tensor:
+        """Item vectors (n, D) as a task reads them: with tables of its own, where it has any."""
+        vectors = self.encode_items(batch, hide, keep_ids=keep_ids)
+        if task not in self.views:
+            return vectors
+        viewed: Tensor = self.views[task](batch, vectors, hide)
+        return viewed
 
     def encode_customers(self, batch: VisitBatch) -> CustomerState:
         """States of B customers at Q moments each."""
@@ -71,8 +85,11 @@ class MultiTaskModel(nn.Module):
         """Weights of the last layer that all tasks of some sample spaces share.
 
         In one space that is the trunk's, and with retrieval, which reads states before the trunk, or a scheme that
-        shares nothing, the encoder's; tasks of several spaces meet in the item encoder alone.
+        shares nothing, the encoder's; tasks of several spaces meet in the item encoder alone. Tasks with tables of
+        their own do not move it, and do not count beside others.
         """
+        if self.views and len(spaces) > 1:
+            spaces = set(spaces) - {"product"}
         if len(spaces) == 1 and not with_retrieval:
             found = self.trunk(next(iter(spaces))).last_shared()
             if found:

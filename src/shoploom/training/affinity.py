@@ -34,7 +34,7 @@ def affinities(trainer: Trainer, *, probes: int = PROBES) -> dict[str, dict[str,
     length = float(torch.sqrt(sum((one.detach() ** 2).sum() for one in shared)))  # type: ignore[arg-type]
     tasks = trainer.stepper.tasks
     found: dict[str, dict[str, list[float]]] = {name: {} for name in tasks}
-    for step in range(probes):
+    for step in range(0, probes * trainer.every, trainer.every):  # those with customers
         batch = trainer.batch(step)
         losses = {name: one for name, one in trainer.losses(step, batch).items() if name in tasks}
         before = {name: float(one.detach()) for name, one in losses.items()}
@@ -56,7 +56,7 @@ def is_shared(name: str) -> bool:
         >>> [is_shared(name) for name in ("customers.out.weight", "heads.churn.weight", "trunks.x.own.churn.bias")]
         [True, False, False]
     """
-    return not name.startswith("heads.") and ".own." not in name
+    return not name.startswith(("heads.", "views.")) and ".own." not in name
 
 
 def grouped(affinity: Mapping[str, Mapping[str, float]], tasks: Sequence[str], *, most: int = 3) -> list[list[str]]:

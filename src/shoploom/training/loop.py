@@ -38,6 +38,8 @@ from shoploom.training.steps import RETRIEVAL, Stepper, loss_names
 BATCH = {"tiny": 32, "small": 32, "base": 32}
 CUTS = {"tiny": 2, "small": 4, "base": 4}
 STEPS = {"tiny": 80, "small": 400, "base": 1500}
+EVERY = {"tiny": 1, "small": 2, "base": 2}
+"""Customers are asked in every so many steps, products and weeks in each: they cost little and need more of them."""
 LINES = {"tiny": 1_000_000, "small": 1_950_000, "base": 20_000_000}
 """History lines after which training ends, however few steps that are: customers with long histories teach faster."""
 ROUNDS = 6
@@ -101,7 +103,7 @@ class Trainer:
         model: Freshly built or loaded weights.
         stepper: Computes the losses.
         config: Learning rate, patience and the like.
-        steps: Upper bound of steps.
+        steps: Upper bound of steps; customers are read in every ``EVERY``-th of them.
         batch_size: Customers per step.
         folder: Where checkpoints live; None: none are written.
         balancer: Turns the losses into one step; None: their plain sum.
@@ -125,6 +127,7 @@ class Trainer:
         self.config = config
         self.steps = steps
         self.batch_size = batch_size
+        self.every = EVERY[config.size]
         self.folder = folder
         self.balancer = Static(loss_names(stepper.tasks)) if balancer is None else balancer
         self.learning_rate = config.learning_rate if learning_rate is None else learning_rate
@@ -178,11 +181,12 @@ class Trainer:
     # ------------------------------------------------------------------------------------------------ steps
 
     def batch(self, step: int) -> CustomerBatch | None:
-        """The customers of a step; None for a shop without any."""
+        """The customers of a step; None where it has none, and for a shop without any."""
         customers, seed = self.examples.customers, self.config.seed
-        if customers is None or not len(customers.train):
+        if customers is None or not len(customers.train) or step % self.every:
             return None
-        plan = customer_plan(customers, seed=seed, step=step, size=self.batch_size, cuts=CUTS[self.config.size])
+        number, cuts = step // self.every, CUTS[self.config.size]
+        plan = customer_plan(customers, seed=seed, step=number, size=self.batch_size, cuts=cuts)
         return self.stepper.batcher(customers, plan, seed=seed)
 
     def _step(self, step: int, batch: CustomerBatch | None) -> dict[str, float]:
@@ -247,12 +251,12 @@ class Trainer:
             found |= self.stepper.customer_losses(examples.customers, batch)
             self._asked |= dict.fromkeys(found, ("customers", batch.plan.customers))
         for salt, (name, products) in enumerate(examples.products.items()):
-            size = int(np.clip(len(products.train) * PRODUCT_PASSES / self.steps, 32, MOST_PRODUCTS))
+            size = int(np.clip(len(products.train) * PRODUCT_PASSES / self.steps, 32, MOST_PRODUCTS // self.every))
             rows = product_rows(products, seed=seed, step=step, size=size, salt=salt)
             found[name] = self.stepper.product_loss(name, products, rows)
             self._asked[name] = ("products", products.cases.units[rows])
         for name, demand in examples.demand.items():
-            panel, items = demand_panel(demand, seed=seed, step=step, size=PANEL_ROWS)
+            panel, items = demand_panel(demand, seed=seed, step=step, size=PANEL_ROWS // self.every)
             found[name] = self.stepper.demand_loss(name, panel, items)
             self._asked[name] = ("products", items)
         return found

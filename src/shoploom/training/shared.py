@@ -21,12 +21,12 @@ from shoploom.tasks.base import Task
 from shoploom.tasks.values import class_values
 from shoploom.training.calibrate import Calibration
 from shoploom.training.examples import Examples, collect, steps_per_epoch
-from shoploom.training.loop import BATCH, LINES, STEPS, History, Progress, Trainer, choose_device
+from shoploom.training.loop import BATCH, EVERY, LINES, STEPS, History, Progress, Trainer, choose_device
 from shoploom.training.steps import RETRIEVAL, Scales, Stepper, loss_names
 from shoploom.training.wide import fit_wide_paths
 
 MOST_CUTS = 14
-LEAST_SHARE = 0.3
+LEAST_SHARE = 0.4
 REFIT_SHARE = 0.35
 """Part of the steps that going on with everything takes."""
 
@@ -108,7 +108,8 @@ def train_shared(
     stepper = Stepper(model, spec=spec, view=view, examples=examples, tasks=tasks, scales=scales, device=device)
     size = config.batch_size or BATCH[config.size]
     if steps is None:
-        steps = config.epochs * steps_per_epoch(examples, size) if config.epochs else _steps(shop, config.size, size)
+        asked = config.epochs * steps_per_epoch(examples, size) if config.epochs else _steps(shop, config.size, size)
+        steps = asked * EVERY[config.size]
     trainer = Trainer(
         model,
         stepper,
@@ -140,12 +141,12 @@ def trainer_of(shared: SharedModel, shop: ShopArrays, tasks: Mapping[str, Task],
         device=torch.device("cpu"),
     )
     size = config.batch_size or BATCH[config.size]
-    steps = _steps(shop, config.size, size)
+    steps = _steps(shop, config.size, size) * EVERY[config.size]
     return Trainer(shared.model, stepper, config=config, steps=steps, batch_size=size)
 
 
 def _steps(shop: ShopArrays, size: str, batch: int) -> int:
-    """By size, fewer (down to 30 %) where a batch of customers brings many lines."""
+    """Steps with customers: by size, fewer (down to 40 %) where a batch of customers brings many lines."""
     known = int(shop.offsets[-1])
     customers = max(1, int((np.diff(shop.offsets) > 0).sum()))
     enough = LINES[size] / max(1.0, batch * known / customers)

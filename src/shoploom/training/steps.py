@@ -176,7 +176,7 @@ class Stepper:
         """The loss of a product task on some labelled products."""
         task, cases = self.tasks[name], examples.cases
         assert cases.truth is not None
-        vectors = self.encode(cases.units[rows], task.hides, keep_ids=True)
+        vectors = self.encode(cases.units[rows], task.hides, keep_ids=True, task=name)
         return self._loss(task, self.model.shared("product", vectors, name), cases.truth.take(rows))
 
     def product_numbers(
@@ -184,7 +184,7 @@ class Stepper:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Raw answers (n, 3) of a product task and the truth (n,)."""
         task, cases = self.tasks[name], examples.cases
-        vectors = self.model.shared("product", self.encode(cases.units[rows], task.hides), name)
+        vectors = self.model.shared("product", self.encode(cases.units[rows], task.hides, task=name), name)
         assert cases.truth is not None
         assert cases.truth.numbers is not None
         return self.model.heads[name](vectors).double().cpu().numpy(), cases.truth.numbers[rows]
@@ -224,11 +224,16 @@ class Stepper:
         return head.loss(head(vectors, batch), truth, scale)  # type: ignore[no-any-return, operator]
 
     def encode(
-        self, rows: NDArray[np.integer], hide: frozenset[str] = frozenset(), *, keep_ids: bool = False
+        self,
+        rows: NDArray[np.integer],
+        hide: frozenset[str] = frozenset(),
+        *,
+        keep_ids: bool = False,
+        task: str = "",
     ) -> Tensor:
-        """Item vectors of catalogue rows; ``keep_ids``: id vectors are read but not learned."""
+        """Item vectors of catalogue rows as ``task`` reads them; ``keep_ids``: id vectors are read but not learned."""
         batch = ItemBatch.of(self.view.item_arrays, rows, self.spec.num_ids).to(self.device)
-        return self.model.encode_items(batch, hide, keep_ids=keep_ids)
+        return self.model.encode_items_for(task, batch, hide, keep_ids=keep_ids)
 
 
 def _joined(truths: list[Truth]) -> Truth:

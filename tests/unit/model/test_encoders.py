@@ -7,6 +7,7 @@ import torch
 from shoploom.features.pipeline import FeaturePipeline
 from shoploom.model.encoders.customer import CustomerEncoder, DecayedSums, VisitBatch
 from shoploom.model.encoders.item import ItemBatch, ItemEncoder
+from shoploom.model.encoders.own import OwnItemView
 from tests.shops import make_shop
 
 
@@ -54,6 +55,41 @@ def test_kept_ids_get_no_gradient(encoded):
     encoder(ItemBatch.of(arrays, np.arange(4), 40), keep_ids=True).sum().backward()
     assert encoder.id_table.weight.grad is None
     assert encoder.brand_table.weight.grad is not None
+
+
+@pytest.fixture
+def view(encoded):
+    _, arrays = encoded
+    torch.manual_seed(1)
+    sizes = [int(arrays.levels[:, level].max()) for level in range(arrays.levels.shape[1])]
+    own = ItemEncoder(
+        num_ids=0, level_sizes=sizes, num_brands=int(arrays.brand.max()), buckets=int(arrays.tokens.max()) + 1, dim=8
+    )
+    return OwnItemView(own).eval()
+
+
+def test_a_view_of_its_own_reads_the_shared_vectors_and_does_not_move_them(encoded, view):
+    encoder, arrays = encoded
+    batch = ItemBatch.of(arrays, np.arange(6), 40)
+    encoder.zero_grad()
+    shared = encoder(batch)
+    (view(batch, shared) ** 3).sum().backward()
+    assert all(one.grad is None for one in encoder.parameters())
+    assert float(view.own.brand_table.weight.grad.abs().sum()) > 0
+    assert float(view.read.weight.grad.abs().sum()) > 0
+    assert not torch.allclose(view(batch, shared), view(batch, shared.flip(0)))
+
+
+def test_a_view_of_its_own_knows_products_without_an_id_and_hides_what_it_must(encoded, view):
+    _, arrays = encoded
+    batch = ItemBatch.of(arrays, np.arange(6), 3)  # the other three are cold
+    assert int((batch.ids == 0).sum()) == 3
+    shared = torch.zeros(6, 8)
+    other = ItemBatch(**{name: getattr(batch, name).clone() for name in batch.__dataclass_fields__})
+    other.levels[:] = other.levels.flip(0)
+    assert not torch.allclose(view(batch, shared), view(other, shared))
+    hidden = frozenset({"category"})
+    assert torch.equal(view(batch, shared, hidden), view(other, shared, hidden))
 
 
 def visits(seed: int = 0) -> VisitBatch:

@@ -100,7 +100,7 @@ def test_a_model_of_another_format_says_so(shop, tmp_path):
     save_answers(tmp_path / "shared", SharedAnswers.of(train_shared(shop, tasks, CONFIG), shop))
     path = tmp_path / "shared" / "model.json"
     path.write_text(path.read_text().replace(f'"format": {FORMAT}', '"format": 99'))
-    with pytest.raises(WorkspaceError, match=r"format 99, wanted 3\); train again"):
+    with pytest.raises(WorkspaceError, match=rf"format 99, wanted {FORMAT}\); train again"):
         load_answers(tmp_path / "shared")
 
 

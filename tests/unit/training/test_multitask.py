@@ -239,3 +239,23 @@ def test_the_choices_survive_the_configuration_file(tmp_path):
 def test_static_and_surgery_are_balancers():
     assert issubclass(Static, Balancer)
     assert issubclass(Surgery, Balancer)
+
+
+def test_customers_are_read_in_every_nth_step_and_products_in_each(shop, monkeypatch):
+    monkeypatch.setitem(loop.EVERY, "tiny", 3)
+    tasks, _ = usable_tasks(shop, ("churn", "price"))
+    asked: list[set[str]] = []
+
+    class Listening(Trainer):
+        def losses(self, step, batch):
+            found = super().losses(step, batch)
+            asked.append(set(found))
+            return found
+
+    from shoploom.training import shared as module
+
+    monkeypatch.setattr(module, "Trainer", Listening)
+    trained = train_shared(shop, tasks, CONFIG)
+    assert trained.history.steps == 3 * 6
+    assert asked == [{"churn", "price"}, {"price"}, {"price"}] * 6
+    assert len(trained.history.train["churn"]) == len(trained.history.train["price"]) == 6

@@ -43,7 +43,7 @@ from shoploom.training.shared import SharedModel, train_shared
 CHUNK = 128
 INSTANT = 1e-6
 """Days; what happened strictly before a moment counts."""
-FORMAT = 3
+FORMAT = 4
 """Of ``model.json`` and the weights beside it; raise it when older ones can no longer be read."""
 MOST_KEPT = 100_000
 """Customers whose states are kept: 30 MB with 64 numbers each."""
@@ -121,9 +121,12 @@ class SharedAnswers:
         yield
         self._grown = kept
 
-    def _encoded(self, view: ShopView, rows: NDArray[np.integer], hide: frozenset[str] = frozenset()) -> Tensor:
+    def _encoded(
+        self, view: ShopView, rows: NDArray[np.integer], hide: frozenset[str] = frozenset(), task: str = ""
+    ) -> Tensor:
+        num_ids = self.shared.spec.num_ids
         parts = [
-            self.model.encode_items(ItemBatch.of(view.item_arrays, part, self.shared.spec.num_ids), hide)
+            self.model.encode_items_for(task, ItemBatch.of(view.item_arrays, part, num_ids), hide)
             for part in _chunks(rows, ITEM_CHUNK)
         ]
         return torch.cat(parts) if parts else torch.zeros(0, self.model.items.dim)
@@ -140,7 +143,7 @@ class SharedAnswers:
         if task.shape == "ranking":
             return self._ranked(shop, task, cases)
         if task.space == "product":
-            x = self._encoded(self.prepared(shop)[0], cases.units, task.hides)
+            x = self._encoded(self.prepared(shop)[0], cases.units, task.hides, task.name)
             return self._numbers(task, self.model.shared("product", x, task.name), None)
         states, rates = self._states(shop, cases.units)
         viewed, head = self.model.shared("customer", states, task.name), self.model.heads[task.name]
