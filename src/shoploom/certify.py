@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache, partial
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from shoploom.ensemble.beside import one_thread
 from shoploom.ensemble.members.shared import Shared, SharedAnswers
 from shoploom.errors import UsageError
 from shoploom.evaluation.certificate import MARGIN, Certificate, Cost, Line, Pair, compared, write_certificate
+from shoploom.fingerprint import code_fingerprint
 from shoploom.pipeline import Exam, Progress, exam_of
 from shoploom.tasks.base import Classes, Numbers, Prediction, Ranked
 from shoploom.tasks.slices import slices
@@ -34,8 +35,6 @@ from shoploom.training.affinity import affinities, grouped
 from shoploom.training.shared import train_shared, trainer_of
 
 JOINT = "joint"
-LEARNS = ("data", "features", "metrics", "model", "tasks", "training")
-"""Packages whose code decides what is learned."""
 
 
 @dataclass(frozen=True)
@@ -180,16 +179,6 @@ class Bench:
         cost = Cost(round(seconds, 2), round(seconds if resumed else spent, 2), shared.model.count_parameters())
         write_run(place, Run(answered, cost))
         shutil.rmtree(place / "training", ignore_errors=True)
-
-
-@cache
-def code_fingerprint() -> str:
-    """A hash of the code that decides what is learned."""
-    root, digest = Path(__file__).parent, sha256()
-    for package in LEARNS:
-        for path in sorted((root / package).rglob("*.py")):
-            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def write_run(place: Path, run: Run) -> None:

@@ -37,6 +37,7 @@ from shoploom.errors import DataError
 from shoploom.evaluation import certificate
 from shoploom.evaluation.beyond import Beyond, beyond_accuracy
 from shoploom.evaluation.report import write_report
+from shoploom.fingerprint import code_fingerprint
 from shoploom.registry import Registry
 from shoploom.tasks.base import Cases, Prediction, Ranked, Task
 from shoploom.tasks.slices import slices
@@ -276,6 +277,11 @@ def unjudgeable(tasks: Mapping[str, Task], cases: Mapping[str, Cases], cut: floa
             found[name] = (
                 f"it cannot be judged: the answer is {answer} for all {len(one)} cases after "
                 f"{moment_of(cut):%Y-%m-%d}; a longer history or another clock.horizon_days may tell them apart"
+            )
+        elif one.truth is not None and one.truth.items is not None and not len(one.truth.items):
+            found[name] = (
+                f"it cannot be judged: no product is a right answer to any of the {len(one)} cases after "
+                f"{moment_of(cut):%Y-%m-%d}"
             )
     return found
 
@@ -526,7 +532,7 @@ def _curves(shared: SharedModel) -> dict[str, dict[str, list[float]]]:
 
 
 def _key(fingerprint: str, config: Config, end: float) -> str:
-    text = orjson.dumps([fingerprint, config.to_dict(), end], option=orjson.OPT_SORT_KEYS)
+    text = orjson.dumps([fingerprint, code_fingerprint(), config.to_dict(), end], option=orjson.OPT_SORT_KEYS)
     return sha256(text).hexdigest()[:16]
 
 

@@ -8,6 +8,7 @@ import pytest
 from shoploom.pipeline import _board, unjudgeable
 from shoploom.tasks.base import Cases, Truth
 from shoploom.tasks.churn import Churn
+from shoploom.tasks.new_for_you import NewForYou
 from shoploom.tasks.spend import Spend
 
 
@@ -20,6 +21,15 @@ def test_a_task_whose_answer_is_the_same_for_all_is_off_and_says_why() -> None:
     assert not unjudgeable({"spend": Spend()}, {"spend": Cases(units, truth=same)}, 19_000.0)
     none = Cases(units[:0], truth=Truth(numbers=np.zeros(0)))
     assert "no case after 2022-01-08" in unjudgeable({"spend": Spend()}, {"spend": none}, 19_000.0)["spend"]
+
+
+def test_a_ranking_with_nothing_right_to_find_is_off_and_says_why() -> None:
+    units, found = np.arange(2, dtype=np.int32), np.array([4], dtype=np.int32)
+    nothing = Truth(offsets=np.zeros(3, dtype=np.int64), items=found[:0])
+    some = Truth(offsets=np.array([0, 1, 1]), items=found)
+    off = unjudgeable({"new_for_you": NewForYou()}, {"new_for_you": Cases(units, truth=nothing)}, 19_000.0)
+    assert "no product is a right answer to any of the 2 cases" in off["new_for_you"]
+    assert not unjudgeable({"new_for_you": NewForYou()}, {"new_for_you": Cases(units, truth=some)}, 19_000.0)
 
 
 def test_the_curves_of_every_task_can_be_read_in_tensorboard(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import math
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +23,7 @@ from shoploom.data.arrays import ShopArrays
 from shoploom.data.atomic import write_text
 from shoploom.ensemble.members.shared import Shared, SharedAnswers
 from shoploom.errors import MissingExtraError, UsageError, unknown_name
+from shoploom.fingerprint import code_fingerprint
 from shoploom.model.balancing import BALANCING
 from shoploom.model.choose import make_balancer, make_sharing
 from shoploom.tasks.base import Cases, Task
@@ -37,7 +37,6 @@ SPREAD = math.log(2)
 HALVING = 4
 """The search gives every candidate a part of the steps, and the best of as many all of them."""
 NEVER = 10**6
-CODE = ("model", "training", "features", "tasks")
 
 
 class Told(Protocol):
@@ -219,7 +218,8 @@ class Bakery:
             balancing_options=dict(method.options),
             weights=dict(weights),
         )
-        key = sha256(orjson.dumps([self.fingerprint, code(), asdict(config), steps, judge])).hexdigest()[:20]
+        said = [self.fingerprint, code_fingerprint(), asdict(config), steps, judge]
+        key = sha256(orjson.dumps(said)).hexdigest()[:20]
         path = self.folder / f"{key}.json"
         if path.is_file():
             return Run(**orjson.loads(path.read_bytes()))
@@ -365,13 +365,3 @@ def _mean(values: np.ndarray[Any, Any]) -> tuple[float, float]:
 
 def _method(method: Choice) -> str:
     return PLAIN if method.name == TUNED else method.name
-
-
-@cache
-def code() -> str:
-    """A hash of the code that results depend on: another one makes new runs."""
-    root = Path(__file__).parents[1]
-    digest = sha256()
-    for path in sorted(path for part in CODE for path in (root / part).rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
