@@ -166,6 +166,15 @@ def test_gradnorm_measures_the_layer_it_is_given_and_no_other():
     np.testing.assert_allclose(seen[0], [math.sqrt(101), math.sqrt(2)], atol=1e-12)
 
 
+def test_a_task_that_does_not_reach_the_shared_layer_counts_for_nothing_in_gradnorm():
+    balancer = GradNorm(["a", "b", "far"], alpha=1.5)
+    three = [torch.tensor(one, dtype=torch.float64) for one in ([0.7, 1.5, 0.8], [2.0, 0.5, 0.0], [0.9, 0.4, 5.0])]
+    found = balancer.gradient(*three)
+    np.testing.assert_allclose(found[:2], balancer.gradient(*(one[:2] for one in three)), atol=1e-12)
+    assert float(found[2]) == 0.0
+    assert not balancer.gradient(torch.ones(3), torch.zeros(3), torch.ones(3)).any()
+
+
 def test_gradnorm_without_a_shared_layer_says_so():
     toy = Toy(CONFLICT)
     with pytest.raises(UsageError, match="needs a layer that all tasks share"):

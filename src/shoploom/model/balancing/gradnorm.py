@@ -70,12 +70,15 @@ class GradNorm(Balancer):
 
         Args:
             weights: (K,) w.
-            norms: (K,) |dL_k/dW|.
+            norms: (K,) |dL_k/dW|; tasks with 0 do not reach W, and count for nothing.
             ratios: (K,) L_k(t) / L_k(0).
         """
+        reach = norms > 0
+        if not bool(reach.any()):
+            return torch.zeros_like(norms)
         sizes = weights * norms
-        behind = (ratios / ratios.mean()).clamp(min=0)
-        return torch.sign(sizes - sizes.mean() * behind**self.alpha) * norms
+        behind = (ratios / ratios[reach].mean()).clamp(min=0)
+        return torch.sign(sizes - sizes[reach].mean() * behind**self.alpha) * norms
 
     def after_step(self, losses: Callable[[], Losses]) -> None:
         """Nothing to do."""
