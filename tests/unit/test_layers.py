@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "shoploom"
 ORDER = (
-    ("errors", "types"),
+    ("errors", "types", "fingerprint"),
     ("plugins", "config"),
     ("metrics",),
     ("data",),

@@ -190,7 +190,7 @@ def test_plans_that_make_no_sense_are_refused(make, words):
 def test_the_code_is_part_of_the_key(exam, tmp_path, monkeypatch):
     told = []
     bakery(exam, tmp_path).bake(plan_of("static", seeds=1))
-    monkeypatch.setattr(bakeoff, "code", lambda: "other")
+    monkeypatch.setattr(bakeoff, "code_fingerprint", lambda: "other")
     bakery(exam, tmp_path, told).bake(plan_of("static", seeds=1))
     assert told
 
