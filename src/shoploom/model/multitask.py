@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+import torch
 from torch import Tensor, nn
 
 from shoploom.model.encoders.customer import CustomerEncoder, CustomerState, VisitBatch
@@ -59,9 +60,10 @@ class MultiTaskModel(nn.Module):
         self, task: str, batch: ItemBatch, hide: frozenset[str] = frozenset(), *, keep_ids: bool = False
     ) -> Tensor:
         """Item vectors (n, D) as a task reads them: with tables of its own, where it has any."""
-        vectors = self.encode_items(batch, hide, keep_ids=keep_ids)
         if task not in self.views:
-            return vectors
+            return self.encode_items(batch, hide, keep_ids=keep_ids)
+        with torch.no_grad():  # read and not moved: no graph is needed
+            vectors = self.encode_items(batch, hide)
         viewed: Tensor = self.views[task](batch, vectors, hide)
         return viewed
 

@@ -15,8 +15,8 @@ class OwnItemView(nn.Module):
     """Own tables of categories, brands and words; the shared vector is read, and not moved.
 
     Tasks about products have one label each and learn words and brands by them; tasks about customers learn whom a
-    product suits. In one table they spoil each other. With tables of its own a task knows at least what it would know
-    alone, and the shared vector adds who buys the product together with what.
+    product suits. In one table they spoil each other. With tables of its own a task can learn what it would learn
+    alone; the shared vector adds who buys the product together with what.
 
     References:
         Su et al. 2024, "STEM: Unleashing the Power of Embeddings for Multi-task Recommendation", arXiv:2308.13537,
