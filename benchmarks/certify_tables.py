@@ -13,7 +13,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -80,12 +80,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     cost = {name: _cost(found) for name, found in runs.items()}
     made = Certificate(compared(pairs, margin=options.margin), list(range(options.seeds)), cost)
-    lines = [asdict(one) for one in made.lines]
-    report = {"task": task["task"], "rows": len(train), "held": len(valid), "sharing": recipe.sharing}
-    sys.stdout.write(
-        json.dumps(report | {"summary": made.summary(), "shares": made.shares, "lines": lines}, indent=1) + "\n"
-    )
+    about = {"task": task["task"], "rows": len(train), "held": len(valid), "sharing": recipe.sharing}
+    sys.stdout.write(report(about, made) + "\n")
     return 0
+
+
+def report(about: Mapping[str, Any], made: Certificate) -> str:
+    """A certificate as JSON."""
+    lines = [asdict(one) for one in made.lines]
+    return json.dumps({**about, "summary": made.summary(), "shares": made.shares, "lines": lines}, indent=1)
 
 
 def _scored(truth: LabelSet, held: Any, label: str, model: TableModel, found: Any, binary: bool) -> Scored:

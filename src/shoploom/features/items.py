@@ -119,15 +119,12 @@ class ItemFeatures:
         """Arrays of some catalogue rows, with list prices where no others are given."""
         paths = _paths(catalogue)
         price = _listed(catalogue) if price is None else price
-        levels = np.zeros((len(paths), len(self.levels)), dtype=np.int32)
-        for level, codes in enumerate(self._codes):
-            levels[:, level] = [codes.get(path[level], 0) if len(path) > level else 0 for path in paths]
         texts = item_texts(catalogue, paths)
         words = self.text.transform(texts)
         size = np.array([_size(text) for text in texts], dtype=np.float32)
         brands = catalogue[schema.BRAND]
         return ItemArrays(
-            levels=levels,
+            levels=self._levels_of(paths),
             brand=np.array([self._brands.get(one, 0) if one else 0 for one in brands], dtype=np.int32),
             token_offsets=words.indptr.astype(np.int64),
             tokens=words.indices.astype(np.int64),
@@ -136,6 +133,16 @@ class ItemFeatures:
             log_size=np.log(np.where(size > 0, size, 1.0)).astype(np.float32),
             known=np.column_stack([price > 0, size > 0]).astype(np.float32),
         )
+
+    def category_codes(self, catalogue: pl.DataFrame) -> I32:
+        """(n, G) category code per level of some catalogue rows, 0 unknown: ``ItemArrays.levels`` alone."""
+        return self._levels_of(_paths(catalogue))
+
+    def _levels_of(self, paths: list[list[str]]) -> I32:
+        levels = np.zeros((len(paths), len(self.levels)), dtype=np.int32)
+        for level, codes in enumerate(self._codes):
+            levels[:, level] = [codes.get(path[level], 0) if len(path) > level else 0 for path in paths]
+        return levels
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready state."""

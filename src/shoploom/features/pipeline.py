@@ -65,9 +65,8 @@ class FeaturePipeline:
         """Choose categories, brands and promotion kinds from a shop."""
         items = ItemFeatures.fit(shop)
         group = len(items.levels) - 1
-        tastes = (
-            () if group < 0 else tuple(most_spent(shop, items.transform(shop).levels[:, group], MOST_TASTES).tolist())
-        )
+        codes = items.category_codes(shop.catalogue)
+        tastes = () if group < 0 else tuple(most_spent(shop, codes[:, group], MOST_TASTES).tolist())
         return cls(items, rank_group=group, kinds=shop.plan.kinds, tastes=tastes)
 
     @property

@@ -415,7 +415,7 @@ def _optimisers(model: nn.Module, rate: float, decay: float) -> dict[str, torch.
         {"params": [one for name, one in dense if _decays(name, one)], "weight_decay": decay},
         {"params": [one for name, one in dense if not _decays(name, one)], "weight_decay": 0.0},
     ]
-    found: dict[str, torch.optim.Optimizer] = {"dense": torch.optim.AdamW(groups, lr=rate)}
+    found: dict[str, torch.optim.Optimizer] = {"dense": torch.optim.AdamW(groups, lr=rate, fused=True)}
     tables = [one for name, one in model.named_parameters() if name in sparse]
     if tables:
         found["tables"] = torch.optim.SparseAdam(tables, lr=rate)

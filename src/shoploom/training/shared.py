@@ -96,7 +96,7 @@ def train_shared(
     device = choose_device(config.device)
     torch.manual_seed(config.seed)
     if device.type == "cpu":  # scattered sums by several threads end in another digit each time without it
-        torch.use_deterministic_algorithms(mode=True)
+        torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms imports the compiler: two seconds
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # all of it is written; filling costs a tenth
     pipeline = FeaturePipeline.fit(shop) if start is None else start.pipeline
     view = pipeline.view(shop)

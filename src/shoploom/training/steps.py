@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shoploom.features.panel import Panel
-from shoploom.features.pipeline import ShopView, VisitArrays
+from shoploom.features.pipeline import ShopView
 from shoploom.model.build import ModelSpec
 from shoploom.model.encoders.customer import CustomerState
 from shoploom.model.encoders.item import ItemBatch
@@ -105,20 +105,20 @@ class Stepper:
                 losses |= {} if loss is None else {name: loss}
         return losses
 
-    def _states(self, examples: CustomerExamples, plan: CustomerPlan) -> tuple[VisitArrays, CustomerState]:
-        """States of some customers at all cuts."""
+    def _states(self, examples: CustomerExamples, plan: CustomerPlan, cuts: Sequence[int]) -> CustomerState:
+        """States of some customers at some cuts."""
         visits = self.view.visits(plan.customers)
         use = ItemUse.of(visits.line_items)
         vectors = self.encode(use.rows)
-        as_of = np.tile(examples.days - self.view.shop.end, (len(plan.customers), 1))
+        as_of = np.tile(examples.days[list(cuts)] - self.view.shop.end, (len(plan.customers), 1))
         places = use.place(visits.line_items, self.device)
-        return visits, self.model.encode_customers(visit_batch(visits, as_of, vectors, places))
+        return self.model.encode_customers(visit_batch(visits, as_of, vectors, places))
 
     def _plain(
         self, task: Task, examples: CustomerExamples, plan: CustomerPlan, states: Tensor, rates: Tensor
     ) -> Tensor | None:
         """The loss of a task with one answer per customer and moment."""
-        found = self._plain_cases(task, examples, plan)
+        found = self._plain_cases(task, examples, plan, range(len(examples.days)))
         if found is None:
             return None
         place, truth = found
@@ -126,21 +126,19 @@ class Stepper:
         return self._loss(task, x_nD, truth, rates.flatten(0, 1)[place])
 
     def _plain_cases(
-        self, task: Task, examples: CustomerExamples, plan: CustomerPlan, *, newest: bool = False
+        self, task: Task, examples: CustomerExamples, plan: CustomerPlan, cuts: Sequence[int]
     ) -> tuple[Tensor, Truth] | None:
-        """Positions among the states and the truth, at all cuts (they cost next to nothing) or the newest labelled."""
+        """Positions among the states at some cuts (all of them cost next to nothing) and the truth."""
         flat, truths = [], []
-        for cut in range(len(examples.days)):
+        for place, cut in enumerate(cuts):
             found: CutCases | None = examples.standing.get(task.name) or examples.by_task[task.name][cut]
             if found is None:
                 continue
             rows = found.place[plan.customers]
             known = np.flatnonzero(rows >= 0)
-            flat.append(known * len(examples.days) + cut)
+            flat.append(known * len(cuts) + place)
             assert found.cases.truth is not None
             truths.append(found.cases.truth.take(rows[known]))
-            if newest:
-                break
         if not sum(len(one) for one in flat):
             return None
         return torch.from_numpy(np.concatenate(flat)).to(self.device), _joined(truths)
@@ -201,18 +199,31 @@ class Stepper:
         self, examples: CustomerExamples, plan: CustomerPlan, *, newest: bool = False
     ) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Raw answers (n, 3) and truth (n,) of every amount task for some customers, at all cuts or the newest one."""
-        state = self._states(examples, plan)[1]
         found = {}
-        for name, task in self.tasks.items():
-            if task.space == "customer" and task.shape == "amount":
-                cases = self._plain_cases(task, examples, plan, newest=newest)
+        for cuts, tasks in self._amount_tasks(examples, newest=newest).items():
+            state = self._states(examples, plan, cuts)
+            for task in tasks:
+                cases = self._plain_cases(task, examples, plan, cuts)
                 if cases is not None:
                     flat, truth = cases
                     assert truth.numbers is not None
-                    viewed = self.model.shared("customer", state.vector.flatten(0, 1)[flat], name)
-                    out = self.model.heads[name](viewed, state.rates.flatten(0, 1)[flat])
-                    found[name] = out.double().cpu().numpy(), truth.numbers
+                    viewed = self.model.shared("customer", state.vector.flatten(0, 1)[flat], task.name)
+                    out = self.model.heads[task.name](viewed, state.rates.flatten(0, 1)[flat])
+                    found[task.name] = out.double().cpu().numpy(), truth.numbers
         return found
+
+    def _amount_tasks(self, examples: CustomerExamples, *, newest: bool) -> dict[tuple[int, ...], list[Task]]:
+        """Amount tasks by the cuts to ask them at: all, or the newest with labels."""
+        found: dict[tuple[int, ...], list[Task]] = {}
+        for task in self.tasks.values():
+            if task.space == "customer" and task.shape == "amount":
+                cuts = tuple(
+                    cut
+                    for cut in range(len(examples.days))
+                    if task.name in examples.standing or examples.by_task[task.name][cut] is not None
+                )
+                found.setdefault(cuts[:1] if newest else cuts, []).append(task)
+        return {cuts: tasks for cuts, tasks in found.items() if cuts}
 
     def demand_loss(self, name: str, panel: Panel, items: NDArray[np.integer]) -> Tensor:
         """The loss of the demand task on some products at one origin."""

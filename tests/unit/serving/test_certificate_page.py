@@ -39,6 +39,8 @@ def test_gains_stand_on_an_axis_around_the_middle(tmp_path):
     assert found["counts"] == {"better": 1, "no worse": 0, "worse": 1, "open": 0}
     assert len(found["kinds"]) == 1
     assert found["kinds"][0]["width"] <= 100
+    assert found["kinds"][0]["beyond"] == "beyond-left beyond-right"
+    assert better["beyond"] == ""
 
 
 def test_helpers_and_hinderers_are_told_apart(tmp_path):

@@ -43,13 +43,14 @@ def reach_of(lines: Sequence[Line]) -> float:
 
 
 def _row(line: Line, reach: float) -> dict[str, Any]:
-    """A line with the places of its gain, interval and margin on the axis, in percent."""
+    """A line with the places of its gain, interval and margin on the axis in percent; ``beyond``: where it goes on."""
+    whole = max(abs(line.twin), 1e-9) * reach
 
     def at(value: float) -> float:
-        part = value / max(abs(line.twin), 1e-9)
-        return round(50 + 50 * max(-1.0, min(1.0, part / reach)), 2)
+        return round(50 + 50 * max(-1.0, min(1.0, value / whole)), 2)
 
     low, high = at(line.low), at(line.high)
+    beyond = [side for side, past in (("left", line.low < -whole), ("right", line.high > whole)) if past]
     return {
         "line": line,
         "percent": f"{signed(100 * line.gain / max(abs(line.twin), 1e-9))} %",
@@ -57,6 +58,7 @@ def _row(line: Line, reach: float) -> dict[str, Any]:
         "at": at(line.gain),
         "left": low,
         "width": round(high - low, 2),
+        "beyond": " ".join(f"beyond-{side}" for side in beyond),
         "margin": at(-line.margin),
     }
 
