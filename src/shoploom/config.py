@@ -137,6 +137,8 @@ class TrainConfig:
         learning_rate: Peak of AdamW's schedule.
         weight_decay: Of AdamW.
         dropout: In all blocks.
+        augment: Share of a customer's visits that are hidden at random while learning, in each step others.
+        imbalance: How far rare classes are lifted: 0 not at all, 1 until all are alike.
         refit: Whether the champion is trained on, with the validation period, after evaluation.
         max_ms: Milliseconds of one core that an ensemble of rankings may take per answer; it chooses the members.
         sharing: How the tasks of a sample space share a trunk; key of ``model.sharing.SHARING``.
@@ -156,6 +158,8 @@ class TrainConfig:
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
     dropout: float = 0.1
+    augment: float = 0.0
+    imbalance: float = 0.6
     refit: bool = True
     max_ms: float = 15.0
     sharing: str = "shared_bottom"
@@ -175,6 +179,10 @@ class TrainConfig:
             raise ConfigError(f"train.learning_rate is {self.learning_rate}; wanted a number above 0, such as 0.003")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"train.dropout is {self.dropout}; wanted 0 or more and less than 1, such as 0.1")
+        if not 0 <= self.augment < 1:
+            raise ConfigError(f"train.augment is {self.augment}; wanted 0 or more and less than 1, such as 0.1")
+        if not 0 <= self.imbalance <= 1:
+            raise ConfigError(f"train.imbalance is {self.imbalance}; wanted 0 (as they are) to 1 (all alike)")
         if not 0 < self.max_ms < math.inf:
             raise ConfigError(f"train.max_ms is {self.max_ms}; wanted milliseconds above 0, such as 15")
         for name in ("sharing_options", "balancing_options", "weights"):

@@ -134,6 +134,8 @@ def test_without_a_workspace_every_command_names_init(args: list[str], tmp_path:
         ("batch_size=-1", "train.batch_size is -1; wanted 0 or more"),
         ("clock.block_days=0", "clock.block_days is 0; wanted 1 or more"),
         ("dropout=3", "train.dropout is 3.0; wanted 0 or more and less than 1"),
+        ("augment=1", "train.augment is 1.0; wanted 0 or more and less than 1"),
+        ("imbalance=2", "train.imbalance is 2.0; wanted 0 (as they are) to 1 (all alike)"),
         ("learning_rate=-1", "train.learning_rate is -1.0; wanted a number above 0"),
         ("cleaning.price_range=[5,1]", "cleaning.price_range is [5.0, 1.0]; wanted a smaller and a larger number"),
         ("cleaning.goods_quantity=[1]", "cleaning.goods_quantity is [1.0]; wanted a smaller and a larger number"),

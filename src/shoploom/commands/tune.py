@@ -20,7 +20,9 @@ def tune(
     timeout: Annotated[float | None, typer.Option(help="Seconds after which no further trial is begun.")] = None,
     search: Annotated[
         list[str] | None,
-        typer.Option(help="A setting to search for; may be repeated. All but size if none is named."),
+        typer.Option(
+            help="A setting to search for; may be repeated. Without: learning_rate, weight_decay, dropout, batch_size."
+        ),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget the trials of earlier runs.")] = False,
     workspace: WorkspaceOption = HERE,

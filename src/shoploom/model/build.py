@@ -63,6 +63,7 @@ class ModelSpec:
         heads: By task.
         sharing: Scheme of all trunks.
         dropout: In all blocks.
+        augment: Share of visits that are hidden in training.
         sharing_options: Numbers of the scheme.
     """
 
@@ -71,6 +72,7 @@ class ModelSpec:
     heads: dict[str, HeadSpec]
     sharing: str = "shared_bottom"
     dropout: float = 0.1
+    augment: float = 0.0
     sharing_options: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -94,6 +96,7 @@ def build_model(spec: ModelSpec, pipeline: FeaturePipeline) -> MultiTaskModel:
         layers=size.layers,
         heads=size.heads,
         dropout=spec.dropout,
+        hidden_visits=spec.augment,
     )
     spaces = sorted({one.space for one in spec.heads.values()})
     trunks = {

@@ -156,7 +156,10 @@ def _steps(shop: ShopArrays, size: str, batch: int) -> int:
 def _spec(shop: ShopArrays, tasks: Mapping[str, Task], examples: Examples, config: TrainConfig) -> ModelSpec:
     heads = {
         name: HeadSpec(
-            task.space, f"{task.space}/{task.shape}", tuple(sorted(task.hides)), _options(task, examples, shop)
+            task.space,
+            f"{task.space}/{task.shape}",
+            tuple(sorted(task.hides)),
+            _options(task, examples, shop, config.imbalance),
         )
         for name, task in tasks.items()
     }
@@ -166,18 +169,20 @@ def _spec(shop: ShopArrays, tasks: Mapping[str, Task], examples: Examples, confi
         heads,
         sharing=config.sharing,
         dropout=config.dropout,
+        augment=config.augment,
         sharing_options=dict(config.sharing_options),
     )
 
 
-def _options(task: Task, examples: Examples, shop: ShopArrays) -> dict[str, object]:
+def _options(task: Task, examples: Examples, shop: ShopArrays, imbalance: float) -> dict[str, object]:
     """Numbers that the head reads off the training data."""
     if task.shape == "classes":
         labelled = task.labelled(shop)
         assert labelled is not None
         assert labelled.truth is not None
         values = class_values(shop, task)
-        return {"priors": {name: _shares(codes, len(values[name])) for name, codes in labelled.truth.codes.items()}}
+        priors = {name: _shares(codes, len(values[name])) for name, codes in labelled.truth.codes.items()}
+        return {"priors": priors, "strength": imbalance}
     if task.shape == "amount":
         return {"days": float(shop.clock.horizon_days)}
     if task.space == "block":

@@ -65,6 +65,7 @@ SPACE: Final[Mapping[str, Numbers | None]] = {
     "learning_rate": Numbers(5e-4, 2e-2, log=True),
     "weight_decay": Numbers(1e-4, 0.3, log=True),
     "dropout": Numbers(0.0, 0.5),
+    "augment": Numbers(0.0, 0.4),
     "batch_size": Numbers(16, 128, log=True, whole=True),
     "size": None,
 }

@@ -124,6 +124,19 @@ def test_a_visit_at_the_very_moment_does_not_count():
     assert torch.allclose(state, encoder(moved).vector, atol=1e-6)
 
 
+def test_visits_are_hidden_while_learning_alone():
+    torch.manual_seed(0)
+    encoder = CustomerEncoder(dim=8, num_numbers=16, layers=1, heads=2, dropout=0.0, hidden_visits=0.5)
+    batch = visits()
+    drawn = [encoder.train()(batch) for _ in range(6)]
+    assert len({one.vector[0, 1].sum().item() for one in drawn}) > 1
+    assert all(torch.equal(one.rates, drawn[0].rates) for one in drawn)  # what was paid is paid
+    whole = [encoder.eval()(batch).vector for _ in range(2)]
+    assert torch.equal(*whole)
+    encoder.hidden_visits = 0.0
+    assert torch.equal(encoder.train()(batch).vector, whole[0])
+
+
 def test_decayed_sums_are_weighted_by_age():
     with torch.no_grad():
         sums, even = DecayedSums((10.0,))(torch.tensor([[-10.0, 0.0]]), torch.tensor([[0.0]]), torch.ones(1, 2, 1))

@@ -75,6 +75,15 @@ def test_the_default_is_the_plain_sum_of_the_losses(shop, monkeypatch):
     assert equal(found, weights(train_shared(shop, tasks, CONFIG)))
 
 
+def test_augmentation_and_imbalance_reach_the_model(shop):
+    tasks, _ = usable_tasks(shop, ("next_basket", "profile"))
+    plain = train_shared(shop, tasks, CONFIG)
+    other = train_shared(shop, tasks, replace(CONFIG, augment=0.3, imbalance=0.0))
+    assert (plain.model.customers.hidden_visits, other.model.customers.hidden_visits) == (0.0, 0.3)
+    assert (plain.model.heads["profile"].strength, other.model.heads["profile"].strength) == (0.6, 0.0)
+    assert not equal(weights(plain), weights(other))
+
+
 @pytest.mark.parametrize("name", list(BALANCING))
 def test_a_killed_run_resumes_with_what_the_balancing_had_learned(shop, name, tmp_path: Path, monkeypatch):
     if name in SURGERY and not HAS_TORCHJD:

@@ -101,6 +101,8 @@ class CustomerEncoder(nn.Module):
         num_numbers: F, number features per visit.
         layers, heads: Of the transformer.
         dropout: In all blocks.
+        hidden_visits: Chance of each visit to be no part of the sequence in training, as a token without content; what
+            is summed up by decays still counts it (the "item mask" of Xie et al. 2022, arXiv:2010.14395, Eq. 5).
         days: Starting values of the learned decays.
 
     Shape:
@@ -115,9 +117,11 @@ class CustomerEncoder(nn.Module):
         layers: int = 2,
         heads: int = 2,
         dropout: float = 0.1,
+        hidden_visits: float = 0.0,
         days: tuple[float, ...] = (7.0, 28.0, 90.0, 365.0),
     ) -> None:
         super().__init__()
+        self.hidden_visits = hidden_visits
         self.visit = nn.Linear(dim, dim)
         self.numbers = nn.Sequential(nn.Linear(num_numbers, dim), nn.GELU(), nn.Linear(dim, dim))
         self.start = nn.Parameter(torch.zeros(dim))
@@ -134,6 +138,8 @@ class CustomerEncoder(nn.Module):
     def forward(self, batch: VisitBatch) -> CustomerState:
         """States at every moment of the batch."""
         x_BTD = self.visit(batch.vectors) + self.numbers(batch.numbers)
+        if self.training and self.hidden_visits:
+            x_BTD = x_BTD * (torch.rand_like(batch.time) >= self.hidden_visits)[:, :, None]
         start = self.start.expand(len(x_BTD), 1, -1)
         x_BTD = torch.cat([start, x_BTD], dim=1)
         for block in self.blocks:
