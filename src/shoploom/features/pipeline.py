@@ -131,6 +131,10 @@ class ShopView:
         view.item_arrays = self.item_arrays.replaced(row, one)
         return view
 
+    def forget_moments(self) -> None:
+        """Give back the memory of all moments that were asked about; they are made again where needed."""
+        self._moments.clear()
+
     def moment(self, day: float) -> Moment:
         """Popularity and factors as of a day, remembered; days after the sealed lines share what is known then."""
         day = min(day, self.shop.end)

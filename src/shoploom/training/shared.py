@@ -11,7 +11,7 @@ import torch
 
 from shoploom.config import TrainConfig
 from shoploom.data.arrays import I32, ShopArrays
-from shoploom.features.pipeline import FeaturePipeline
+from shoploom.features.pipeline import FeaturePipeline, ShopView
 from shoploom.model.balancing.base import Balancer
 from shoploom.model.build import HeadSpec, ModelSpec, build_model
 from shoploom.model.choose import make_balancer, make_sharing
@@ -33,13 +33,14 @@ REFIT_SHARE = 0.35
 
 @dataclass(frozen=True)
 class SharedModel:
-    """A trained model with all that it needs to answer."""
+    """A trained model with all that it needs to answer; ``view`` is of the shop it was trained on, if still at hand."""
 
     model: MultiTaskModel
     spec: ModelSpec
     pipeline: FeaturePipeline
     history: History
     calibration: dict[str, Calibration] = field(default_factory=dict)
+    view: ShopView | None = field(default=None, compare=False, repr=False)
 
 
 def usable_tasks(shop: ShopArrays, wanted: tuple[str, ...] = ()) -> tuple[dict[str, Task], dict[str, str]]:
@@ -124,7 +125,8 @@ def train_shared(
     calibration = trainer.calibrations() if start is None else start.calibration
     model.to("cpu").eval()
     fit_wide_paths(model, shop, view, dict(tasks))
-    return SharedModel(model, spec, pipeline, history if start is None else start.history, calibration)
+    view.forget_moments()
+    return SharedModel(model, spec, pipeline, history if start is None else start.history, calibration, view)
 
 
 def trainer_of(shared: SharedModel, shop: ShopArrays, tasks: Mapping[str, Task], config: TrainConfig) -> Trainer:

@@ -9,6 +9,7 @@ import pytest
 
 from shoploom.ensemble.fusions import FUSIONS
 from shoploom.ensemble.fusions.pool import Pool, top
+from shoploom.ensemble.fusions.weighted import _conditional_logit
 from shoploom.ensemble.members.storage import load_state, save_state
 from shoploom.metrics import ranking
 from shoploom.tasks.base import Ranked, Truth
@@ -173,3 +174,16 @@ def test_members_that_answer_different_cases_are_refused():
     one = Ranked(np.zeros((2, 1), dtype=np.int32), np.ones((2, 1)))
     with pytest.raises(ValueError, match="all must answer"):
         Pool.of({"a": one, "b": Ranked(one.items[:1], one.scores[:1])})
+
+
+def test_weights_are_those_that_made_the_choices():
+    rng = np.random.default_rng(0)
+    cases, each, true = 4000, 8, np.array([1.5, -0.8, 0.0])
+    opinions = rng.normal(size=(cases * each, 3)).astype(np.float32)
+    row = np.repeat(np.arange(cases), each)
+    liked = (opinions @ true + rng.gumbel(size=len(row))).reshape(cases, each)
+    chosen = (liked == liked.max(axis=1, keepdims=True)).ravel()
+    found = _conditional_logit(opinions, row, chosen, np.zeros(3))
+    assert found == pytest.approx(true, abs=0.08)
+    drawn = _conditional_logit(opinions[:8], row[:8], chosen[:8], np.full(3, 0.4))
+    assert np.isfinite(drawn).all()  # one case alone is held by the penalty

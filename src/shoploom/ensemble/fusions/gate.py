@@ -13,6 +13,8 @@ from shoploom.ensemble.fusions.pool import Pool, normalised, useful
 from shoploom.ensemble.members.storage import Arrays
 
 STEPS = 100
+START = (0.3, 2.0, 0.5)
+"""First weight of score, credit and listing."""
 RATE = 0.08
 PENALTY = 1e-3
 """Of the squared weights of the context: without reason to differ, all cases trust alike."""
@@ -44,12 +46,12 @@ class Gate:
         members, width = len(pool.members), pool.context.shape[1]
         mean = pool.context.mean(axis=0) if len(pool) else np.zeros(width)
         spread = np.maximum(pool.context.std(axis=0), 1e-6) if len(pool) else np.ones(width)
-        opinions = torch.from_numpy(_opinions(pool))
+        opinions = torch.from_numpy(opinions_of(pool))
         context = torch.from_numpy(((pool.context - mean) / spread).astype(np.float32))
         row = torch.from_numpy(pool.row)
         count = torch.zeros(pool.cases).index_add(0, row, torch.from_numpy(relevant.astype(np.float32)))
         target = torch.from_numpy(relevant.astype(np.float32)) / count.clamp(min=1.0)[row]
-        start = torch.tensor([0.3, 2.0, 0.5]).repeat(members, 1)
+        start = torch.tensor(START).repeat(members, 1)
         parts = {"voice": start, "trust": torch.zeros(members), "gate": torch.zeros(width, members)}
         parts["prior"] = torch.zeros(width)
         for one in parts.values():
@@ -69,15 +71,22 @@ class Gate:
         self.arrays = {name: one.detach().numpy() for name, one in parts.items()}
         self.arrays |= {"mean": mean.astype(np.float32), "spread": spread.astype(np.float32)}
 
+    def speak(self, voice: F32) -> None:
+        """Take weights (M, O) of the opinions, the same for every candidate, in place of learned ones."""
+        nothing = np.zeros(0, dtype=np.float32)
+        self.arrays = {"voice": voice, "trust": np.zeros(len(voice), dtype=np.float32)}
+        self.arrays |= {"gate": np.zeros((0, len(voice)), dtype=np.float32)}
+        self.arrays |= dict.fromkeys(("prior", "mean", "spread"), nothing)
+
     def score(self, pool: Pool) -> F64:
         """(n,) trusted opinions plus the prior."""
-        said = (self._weights(pool) * (_opinions(pool) * self.arrays["voice"]).sum(axis=2)).sum(axis=1)
+        said = (self._weights(pool) * (opinions_of(pool) * self.arrays["voice"]).sum(axis=2)).sum(axis=1)
         found = said * len(pool.members) + self._context(pool) @ self.arrays["prior"]
         return np.asarray(found, dtype=np.float64)
 
     def shares(self, pool: Pool) -> F64:
         """(n, M) each member's positive part of the opinions."""
-        said = self._weights(pool) * (_opinions(pool) * self.arrays["voice"]).sum(axis=2)
+        said = self._weights(pool) * (opinions_of(pool) * self.arrays["voice"]).sum(axis=2)
         return normalised(np.maximum(said, 0.0).astype(np.float64))
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
@@ -102,6 +111,6 @@ class Gate:
         return np.asarray(raised / raised.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
-def _opinions(pool: Pool) -> F32:
+def opinions_of(pool: Pool) -> F32:
     """(n, M, 3) standardised score, credit, listed."""
     return np.stack([pool.score, pool.credit(), (pool.rank > 0).astype(np.float32)], axis=2)

@@ -87,7 +87,10 @@ class SharedAnswers:
         """
         with self._lock:
             if self._view is None or self._vectors is None or not self._view.serves(shop):
-                self._view, self._grown, self._kept = self.shared.pipeline.view(shop), None, {}
+                made = self.shared.view  # of the shop it was trained on
+                same = made is not None and made.shop.catalogue is shop.catalogue and made.serves(shop)
+                self._view = made if made is not None and same else self.shared.pipeline.view(shop)
+                self._grown, self._kept = None, {}
                 self._vectors = self._encoded(self._view, np.arange(len(shop.items)))
             if len(shop.items) == self._view.num_items:
                 return self._view, self._vectors
