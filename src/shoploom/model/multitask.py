@@ -8,7 +8,7 @@ Read this file first. The parts come ready made; nothing here is built from a co
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -83,20 +83,19 @@ class MultiTaskModel(nn.Module):
         assert isinstance(found, Sharing)
         return found
 
-    def last_shared(self, spaces: Collection[str], *, with_retrieval: bool) -> list[nn.Parameter]:
-        """Weights of the last layer that all tasks of some sample spaces share.
+    def last_shared(self, tasks: Mapping[str, str], *, with_retrieval: bool) -> list[nn.Parameter]:
+        """Weights of the last layer that some tasks, given by name and sample space, share.
 
         In one space that is the trunk's, and with retrieval, which reads states before the trunk, or a scheme that
         shares nothing, the encoder's; tasks of several spaces meet in the item encoder alone. Tasks with tables of
         their own do not move it, and do not count beside others.
         """
-        if self.views and len(spaces) > 1:
-            spaces = set(spaces) - {"product"}
+        spaces = {space for name, space in tasks.items() if name not in self.views} or set(tasks.values())
         if len(spaces) == 1 and not with_retrieval:
             found = self.trunk(next(iter(spaces))).last_shared()
             if found:
                 return found
-        if set(spaces) == {"customer"}:
+        if spaces == {"customer"}:
             return list(self.customers.merge[-1].parameters())
         return list(self.items.block[2].parameters())
 

@@ -240,7 +240,7 @@ class Trainer:
 
     @cached_property
     def _last_shared(self) -> list[nn.Parameter]:
-        spaces = {task.space for task in self.stepper.tasks.values()}
+        spaces = {name: task.space for name, task in self.stepper.tasks.items()}
         return self.model.last_shared(spaces, with_retrieval=RETRIEVAL in loss_names(self.stepper.tasks))
 
     def losses(self, step: int, batch: CustomerBatch | None) -> dict[str, Tensor]:
