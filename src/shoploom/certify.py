@@ -22,6 +22,7 @@ from shoploom import __version__
 from shoploom.config import Config, TrainConfig
 from shoploom.data.arrays import Flags, ShopArrays
 from shoploom.data.atomic import write_text
+from shoploom.data.memory import give_back_memory
 from shoploom.data.workspace import Workspace
 from shoploom.ensemble.beside import one_thread
 from shoploom.ensemble.members.shared import Shared, SharedAnswers
@@ -179,6 +180,7 @@ class Bench:
         cost = Cost(round(seconds, 2), round(seconds if resumed else spent, 2), shared.model.count_parameters())
         write_run(place, Run(answered, cost))
         shutil.rmtree(place / "training", ignore_errors=True)
+        give_back_memory()
 
 
 def write_run(place: Path, run: Run) -> None:
