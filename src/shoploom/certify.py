@@ -77,7 +77,8 @@ def certify(
         shop = ShopArrays.build(replace(workspace.load_tables(), clock=config.clock))
         exam = exam_of(shop, config.train)
         if len(exam.tasks) < 2:
-            raise UsageError(f"only {', '.join(exam.tasks)} is trained; harm takes at least two tasks")
+            off = "".join(f"; {name} is off: {why}" for name, why in exam.missing.items())
+            raise UsageError(f"only {', '.join(exam.tasks)} is trained; harm takes at least two tasks{off}")
         folder = workspace.path / "certificates" / "runs"
         if fresh:
             shutil.rmtree(folder, ignore_errors=True)
@@ -105,6 +106,7 @@ def certify(
             data_fingerprint=fingerprint,
             config=asdict(config.train) | {"tasks": list(everybody)},
             routes={name: _route(name, own, between) for name in harmed},
+            missing=exam.missing,
         )
         write_certificate(made, workspace.path / "certificates")
     return made

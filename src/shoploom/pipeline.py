@@ -272,6 +272,8 @@ def unjudgeable(tasks: Mapping[str, Task], cases: Mapping[str, Cases], cut: floa
         numbers = None if one.truth is None else one.truth.numbers
         if not len(one):
             found[name] = f"nothing to judge it on: no case after {moment_of(cut):%Y-%m-%d}, the held-back horizon"
+            if name == "price":
+                found[name] += "; it is judged on products that are sold for the first time then"
         elif tasks[name].shape == "binary" and numbers is not None and len(np.unique(numbers)) < 2:
             answer = "yes" if numbers[0] else "no"
             found[name] = (

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Annotated, Any
 
 import typer
 
 from shoploom.commands.output import HERE, JsonOption, Output, WorkspaceOption, option_text, tables_text
-from shoploom.errors import UsageError
+from shoploom.errors import DataError, UsageError
 
 
 def backtest(
@@ -58,6 +59,11 @@ def backtest(
             shared=shared,
             told=bar,
         ).to_dict()
+    if all(math.isnan(one[found["metric"]]["mean"]) for one in found["members"].values()):
+        raise DataError(
+            f"{task} cannot be judged on any of these horizons: {found['metric']} has no value where all answers are "
+            "the same; a longer history, fewer --folds or another clock.horizon_days may help"
+        )
     content = finite(found)
     path = shop.workspace.reports_dir / f"backtest-{task}.json"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from shoploom.commands.output import HERE, JsonOption, Output, WorkspaceOption, option_text, tables_text
+from shoploom.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,6 +20,13 @@ if TYPE_CHECKING:
     from shoploom.tasks.base import Task
 
 FOLDER = "bakeoff"
+NOT_HERE = {
+    "sharing": "--sharing ple:levels=2",
+    "sharing_options": "--sharing mmoe:num=8",
+    "balancing": "--methods famo",
+    "balancing_options": "--methods gradnorm:alpha=0.5",
+}
+"""Settings of a training that have options of their own."""
 ALL = "all"
 
 
@@ -53,8 +62,13 @@ def bakeoff(
     from shoploom.training.loop import STEPS
 
     out = Output(as_json, "bakeoff")
+    given = list(overrides or [])
+    for one in given:
+        key = one.partition("=")[0].strip().removeprefix("train.")
+        if key in NOT_HERE:
+            raise UsageError(f"{key} is what a bake-off compares: say it as {NOT_HERE[key]}")
     shop = Shop.open(workspace)
-    config = settings(shop, overrides or [])
+    config = settings(shop, given)
     chosen = available_methods() if methods == ALL else _names(methods)
     schemes = [*SHARING, "ple:levels=2"] if sharing == ALL else _names(sharing)
     plan = Plan(
@@ -76,7 +90,9 @@ def bakeoff(
     rows = table(runs, tasks, reference)
     _print(out, rows, tasks, reference, plan)
     out.wrote(folder)
-    out.next(f"shoploom train {_as_settings(_winner(rows, reference), runs)}{option_text(workspace)}")
+    kept = [one for one in given if not one.strip().removeprefix("train.").startswith("weights")]
+    words = " ".join([*(quote(one) for one in kept), _as_settings(_winner(rows, reference), runs)])
+    out.next(f"shoploom train {words}{option_text(workspace)}")
     out.done(
         plan={**asdict(plan), "tasks": list(tasks)},
         reference={"sharing": reference[0], "method": reference[1]},
@@ -113,6 +129,8 @@ def _bake(shop: Shop, config: Any, plan: Plan, bar: Any) -> tuple[Mapping[str, T
 
 
 def _print(out: Output, rows: Sequence[Row], tasks: Mapping[str, Task], reference: tuple[str, str], plan: Plan) -> None:
+    from shoploom.evaluation.bakeoff import TUNED
+
     beside = next(row for row in rows if (row.sharing, row.method) == reference)
     header = [f"{name}: {task.metric} {'↓' if task.lower_is_better else '↑'}" for name, task in tasks.items()]
     cells = [
@@ -131,9 +149,13 @@ def _print(out: Output, rows: Sequence[Row], tasks: Mapping[str, Task], referenc
     out.table(titles, cells, right=tuple(range(2, len(titles))))
     out.say(
         f"means over {plan.seeds} seeds of {plan.steps} steps each, ± standard error; beside {reference[1]} with "
-        f"{reference[0]}. The search for weights took steps of its own: {plan.trials} short runs and some long ones a "
-        "scheme, which the times above do not hold."
+        f"{reference[0]}."
     )
+    if reference[1] == TUNED:
+        out.say(
+            f"The search for weights took steps of its own: {plan.trials} short runs and some long ones a scheme, "
+            "which the times above do not hold."
+        )
 
 
 def _winner(rows: Sequence[Row], reference: tuple[str, str]) -> Row:

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shoploom.commands.output import HERE, JsonOption, Output, WorkspaceOption, option_text, tables_text
+from shoploom.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from shoploom.evaluation.certificate import Certificate, Line
+
+GROUPS = ("none", "auto")
 
 
 def certify(
@@ -44,6 +47,8 @@ def certify(
     from shoploom.evaluation.certificate import FOLDER, LATEST
     from shoploom.shop import Shop
 
+    if group not in GROUPS:
+        raise UsageError(unknown_name("--group", group, GROUPS))
     out = Output(as_json, "certify")
     shop = Shop.open(workspace)
     config = settings(shop, overrides or [])
@@ -52,7 +57,8 @@ def certify(
         made = run(shop.workspace, config, seeds=seeds, margin=margin, group=group == "auto", fresh=fresh, progress=bar)
     print_certificate(out, made)
     out.wrote(workspace / FOLDER / LATEST)
-    out.next(f"shoploom train{option_text(workspace)}" if made.routes else f"shoploom serve{option_text(workspace)}")
+    step = "train" if made.routes or not shop.registry.versions() else "serve"
+    out.next(f"shoploom {step}{option_text(workspace)}")
     out.done(**made.to_dict())
     if strict and made.harmed:
         raise HarmError(f"worse than trained alone: {', '.join(made.harmed)}; `shoploom train` gives them specialists")
@@ -62,6 +68,10 @@ def print_certificate(out: Output, made: Certificate) -> None:
     """Tables of tasks, of kinds of customers, of affinities, and the costs."""
     out.title(made.summary())
     _print_lines(out, made.tasks, margin=True)
+    for task, why in made.missing.items():
+        out.say(f"{task} is off: {why}")
+    if len(made.seeds) == 1:
+        out.say("one seed: how much trainings differ among themselves is not in the intervals; 5 tell")
     kinds = [one for one in made.lines if one.slice]
     if kinds:
         out.say("by kind of customer")

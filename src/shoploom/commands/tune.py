@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -68,7 +69,9 @@ def tune(
     _print(out, found)
     for path in (page, data, storage):
         out.wrote(path)
-    words = " ".join(f"{key}={value}" for key, value in _rounded(found["best"]).items())
+    best = _rounded(found["best"])
+    kept = [quote(one) for one in overrides or [] if one.partition("=")[0].strip().removeprefix("train.") not in best]
+    words = " ".join([*kept, *(f"{key}={value}" for key, value in best.items())])
     out.next(f"shoploom train {words}{option_text(workspace)}")
     out.done(**found)
 

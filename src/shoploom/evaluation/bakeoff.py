@@ -174,7 +174,8 @@ class Bakery:
             chosen = self.search(plan, scheme) if any(one.name == TUNED for one in plan.methods) else {}
             for seed in range(self.config.seed, self.config.seed + plan.seeds):
                 for method in plan.methods:
-                    weights = chosen if method.name == TUNED else {}
+                    fixed = self.config.weights if method.name == PLAIN else {}
+                    weights = chosen if method.name == TUNED else fixed
                     found.append(self.run(scheme, method, seed=seed, steps=plan.steps, weights=weights))
         return found
 

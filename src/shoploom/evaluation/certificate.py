@@ -112,6 +112,7 @@ class Certificate:
         created_at: Moment in UTC, ISO 8601.
         data_fingerprint, config: What was trained on, and how.
         routes: By harmed task the tasks that its specialist is trained on.
+        missing: Why other tasks are not there.
     """
 
     lines: list[Line]
@@ -124,6 +125,7 @@ class Certificate:
     data_fingerprint: str = ""
     config: dict[str, Any] = field(default_factory=dict)
     routes: dict[str, list[str]] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
 
     @property
     def tasks(self) -> list[Line]:

@@ -139,7 +139,10 @@ def compare(
     cases = task.cases(past, future)
     truth = None if cases.truth is None else cases.truth.numbers
     if task.missing(past) or truth is None or len(np.unique(truth)) < 2 or not two_classes(outlook(past).away):
-        raise DataError(f"this shop cannot tell who leaves: {task.missing(past) or 'nobody does, or everybody'}")
+        why = task.missing(past) or (
+            "nobody does, or everybody; a longer history or another clock.horizon_days may tell them apart"
+        )
+        raise DataError(f"this shop cannot tell who leaves: {why}")
     signalled = with_signal(shop, seed=seeds[0]).before(cut)
     chosen, found, samples = contenders(config), [], {}
     for place, one in enumerate(chosen):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from shoploom.data.arrays import F64
 from shoploom.errors import DataError, SchemaError, unknown_name
-from shoploom.features.table import FIRST, TableShape, TableView
+from shoploom.features.table import FEW_VALUES, FIRST, TableShape, TableView
 from shoploom.metrics.classification import auc
 
 LEAK = 0.99
@@ -46,12 +46,15 @@ class LabelSet:
         Raises:
             SchemaError: If a column is missing, has one class, no value, or too many classes.
         """
+        if isinstance(labels, str):
+            raise SchemaError(f"labels is the text {labels!r}; give a list of names, such as [{labels!r}]")
         if not labels:
             raise SchemaError(f"no label is named; name one or several of {', '.join(frame.columns)}")
         classes, codes = {}, {}
         for name in labels:
             if name not in frame.columns:
                 raise SchemaError(unknown_name("label", name, frame.columns))
+            _refuse_numbers(frame[name])
             values = _names(frame[name])
             found = tuple(sorted(values.drop_nulls().unique().to_list(), key=_order))
             if len(found) < 2:
@@ -87,6 +90,20 @@ class LabelSet:
         codes = self.codes[label]
         counts = np.maximum(np.bincount(codes[codes >= 0], minlength=len(self.classes[label])).astype(float), 0.5)
         return np.asarray(counts / counts.sum())
+
+
+def inputs_of(frame: pl.DataFrame, labels: Sequence[str], leave_out: Sequence[str]) -> pl.DataFrame:
+    """The columns that may be read: all but the labels and those to leave out.
+
+    Raises:
+        SchemaError: If a column to leave out is missing or a label.
+    """
+    for name in leave_out:
+        if name in labels:
+            raise SchemaError(f"column {name!r} is a label, and no label is ever read; take it out of leave_out")
+        if name not in frame.columns:
+            raise SchemaError(unknown_name("column to leave out", name, frame.columns))
+    return frame.drop([*labels, *leave_out])
 
 
 def leaks(view: TableView, shape: TableShape, labels: LabelSet, *, limit: float = LEAK) -> list[str]:
@@ -165,3 +182,19 @@ def check_rows(view: TableView, labels: LabelSet) -> None:
     """
     if len(view) != len(labels):
         raise DataError(f"{len(view)} rows of inputs have labels of {len(labels)} rows; give the same rows")
+
+
+def _refuse_numbers(column: pl.Series) -> None:
+    """A measured number is no class; whole ones and a few steps (a rating of 4.5) are.
+
+    Raises:
+        SchemaError: If the column holds too many different fractions.
+    """
+    if not column.dtype.is_float():
+        return
+    known = column.drop_nulls().drop_nans()
+    if known.n_unique() > FEW_VALUES and bool((known != known.round()).any()):
+        raise SchemaError(
+            f"label {column.name!r} holds {known.n_unique()} different fractions, and labels are classes: bin it, "
+            "as with pl.Series.cut, or leave it out"
+        )

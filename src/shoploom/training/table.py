@@ -20,7 +20,7 @@ from torch.nn import functional
 from shoploom.data.arrays import F64
 from shoploom.errors import DataError, UsageError
 from shoploom.features.table import TablePipeline, TableShape, TableView
-from shoploom.features.table_labels import LabelSet, check_rows
+from shoploom.features.table_labels import LabelSet, check_rows, inputs_of
 from shoploom.model.sharing import SHARING
 from shoploom.model.table import CrossLayer, Fields, Norm, TableBatch, TableNet, WidePath, body, task_name
 
@@ -315,7 +315,7 @@ def train_table(
     start = time.perf_counter()
     recipe = recipe or TableRecipe()
     known = LabelSet.read(frame, labels)
-    inputs = frame.drop([*labels, *(one for one in leave_out if one in frame.columns and one not in labels)])
+    inputs = inputs_of(frame, labels, leave_out)
     pipeline = TablePipeline().fit(inputs, seed=seed)
     net = new_table_net(pipeline.shape, {label: len(one) for label, one in known.classes.items()}, recipe, seed=seed)
     view = pipeline.transform(inputs)

@@ -25,9 +25,9 @@ from shoploom.ensemble.tables import SERVING, TABLES
 from shoploom.ensemble.tables.base import Logits, TableMember
 from shoploom.ensemble.tables.blend import blended, fit_weights
 from shoploom.ensemble.tables.decision import choose_offsets, lifted
-from shoploom.errors import UsageError
+from shoploom.errors import NotReadyError, UsageError
 from shoploom.features.table import TablePipeline, TableShape, TableView
-from shoploom.features.table_labels import LabelSet, leaks
+from shoploom.features.table_labels import LabelSet, inputs_of, leaks
 
 FOLDS = 4
 PIPELINE = "pipeline"
@@ -81,7 +81,7 @@ class FusedTable:
             DataError: If there are no rows or no input that changes.
         """
         known = LabelSet.read(frame, labels)
-        inputs = frame.drop([one for one in (*labels, *leave_out) if one in frame.columns])
+        inputs = inputs_of(frame, labels, leave_out)
         self.pipeline = TablePipeline().fit(inputs, seed=seed)
         self.classes = dict(known.classes)
         view, shape = self.pipeline.transform(inputs), self.pipeline.shape
@@ -135,16 +135,20 @@ class FusedTable:
 
     def member_logits(self, frame: pl.DataFrame) -> dict[str, Logits]:
         """What each member says about the rows, the mean of its copies."""
+        if not self.classes:
+            raise NotReadyError("the model has learned nothing yet; call fit, or load a saved one")
         view = self.pipeline.transform(frame)
         return {name: _mean([one.logits(view) for one in copies]) for name, copies in self.fitted.items()}
 
     def probabilities(self, frame: pl.DataFrame) -> dict[str, F64]:
         """(N, K) of every label, columns in the order of ``classes``."""
+        if self.classes and not frame.height:
+            return {label: np.zeros((0, len(each))) for label, each in self.classes.items()}
         return self.fused(self.member_logits(frame))
 
     def predict(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The class of every label, chosen for the mean F1 of the classes."""
-        return self.decided(self.fused(self.member_logits(frame)))
+        return self.decided(self.probabilities(frame))
 
     def fused(self, logits: Mapping[str, Logits], *, only: str = "") -> dict[str, F64]:
         """Probabilities from the members' logits, or from those of one of ``alone`` where it knows the label."""
@@ -164,8 +168,9 @@ class FusedTable:
             columns[label] = pl.Series(label, [self.classes[label][code] for code in lifted(one, offsets)], pl.Utf8)
         return pl.DataFrame(columns)
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path | str) -> None:
         """The pipeline, the weights of the fusion, and each member in a folder of its own."""
+        folder = Path(folder)
         settings, arrays = self.pipeline.state()
         save_state(folder / PIPELINE, settings, arrays)
         about: dict[str, Any] = {
@@ -185,8 +190,9 @@ class FusedTable:
                 one.save(folder / name / str(place))
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path | str) -> Self:
         """The saved model."""
+        folder = Path(folder)
         about, _ = load_state(folder)
         model = cls([], folds=about["folds"])
         model.pipeline = TablePipeline.from_state(*load_state(folder / PIPELINE))
