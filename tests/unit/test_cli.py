@@ -542,3 +542,17 @@ def test_a_currency_that_is_no_code_is_refused(tmp_path: Path) -> None:
     assert done.exit_code == 2
     assert "'euro' is no ISO 4217 code" in done.stderr
     assert not (tmp_path / "shop").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("bakeoff", "sharing=mmoe"), "sharing is what a bake-off compares: say it as --sharing"),
+        (("bakeoff", "train.balancing=famo"), "balancing is what a bake-off compares: say it as --methods"),
+        (("certify", "--group", "Auto"), "--group 'Auto' is unknown"),
+    ],
+)
+def test_a_comparison_takes_its_own_options_only(shop: Shop, command: tuple[str, ...], words: str) -> None:
+    done = run(*command, "-w", shop.workspace.path)
+    assert done.exit_code == 2, done.output
+    assert words in done.stderr

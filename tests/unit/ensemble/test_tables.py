@@ -11,7 +11,7 @@ from shoploom.ensemble.tables.blend import blended, fit_weights
 from shoploom.ensemble.tables.decision import choose_offsets, lifted
 from shoploom.ensemble.tables.fused import FusedTable, fold_of
 from shoploom.ensemble.tables.network import Network
-from shoploom.errors import SchemaError, UsageError
+from shoploom.errors import NotReadyError, SchemaError, UsageError
 from shoploom.features.table import TablePipeline
 from shoploom.features.table_labels import LabelSet
 from shoploom.metrics.classification import auc, macro_f1
@@ -142,6 +142,33 @@ def test_a_column_that_gives_a_label_away_is_told():
     frame = made_table(200).with_columns(paid=pl.col("dear") + 0.5)
     FusedTable([new("most_frequent")], say=told.append).fit(frame, labels=["dear"], leave_out=["id"])
     assert any("column 'paid' alone ranks label 'dear'" in line for line in told)
+
+
+def test_no_rows_have_no_answers_and_folders_may_be_text(tmp_path):
+    model = FusedTable([new("linear"), new("most_frequent")], folds=2)
+    with pytest.raises(NotReadyError, match="call fit"):
+        model.predict(made_table(5))
+    model.fit(made_table(300), labels=LABELS, leave_out=["id"])
+    none = made_table(5).clear()
+    assert model.predict(none).shape == (0, len(LABELS))
+    assert all(one.shape[0] == 0 for one in model.probabilities(none).values())
+    model.save(str(tmp_path / "model"))
+    assert FusedTable.load(str(tmp_path / "model")).predict(none).height == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"labels": ["dear"], "leave_out": ["idd"]}, "Did you mean 'id'"),
+        ({"labels": ["dear"], "leave_out": ["dear"]}, "is a label"),
+        ({"labels": "dear"}, "give a list"),
+        ({"labels": ["weight"]}, "different fractions"),
+    ],
+)
+def test_columns_that_are_misnamed_or_measured_are_refused(options, words):
+    frame = made_table(200).with_columns(weight=pl.Series(np.random.default_rng(0).random(200)))
+    with pytest.raises(SchemaError, match=words):
+        FusedTable([new("most_frequent")]).fit(frame, **options)
 
 
 def test_wrong_use_is_refused():
