@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -94,6 +95,18 @@ def test_a_run_that_was_stopped_goes_on_in_the_middle(exam, tmp_path, monkeypatc
     resumed = stopped.bake(plan_of("uncertainty", seeds=1))
     assert steps[3] in (3, 4)
     assert resumed[0].metrics == whole[0].metrics
+
+
+def test_the_static_sum_has_the_configured_weights_and_others_have_none(exam, tmp_path, monkeypatch):
+    given = {}
+    monkeypatch.setattr(
+        Bakery, "run", lambda self, scheme, method, **said: given.update({method.name: said["weights"]})
+    )
+    config = replace(CONFIG, weights={"churn": 2.0})
+    Bakery(exam.seen, exam.tasks, exam.cases, config, tmp_path, "data", lambda *told: None).bake(
+        plan_of("static", "uncertainty")
+    )
+    assert given == {"static": {"churn": 2.0}, "uncertainty": {}}
 
 
 def test_the_search_takes_the_weights_with_the_lowest_validation_loss(exam, tmp_path, monkeypatch):
